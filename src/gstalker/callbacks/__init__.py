@@ -1,0 +1,1 @@
+"""What happens beside training. Each works whatever the others are and in whatever order."""

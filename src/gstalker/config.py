@@ -1,0 +1,301 @@
+"""What a run is: typed, typo-proof, frozen, and with a name that follows from its content.
+
+Layers, weakest first: dataclass defaults, the files in ``include:``, the file itself, ``key=value``
+from the command line. The ``method`` node is merged into that method's own ``Config`` dataclass, so
+a key that nobody reads is an error. YAML trees end here: everybody else gets dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from gstalker import files
+from gstalker.errors import ConfigError
+from gstalker.plugins import did_you_mean, resolve
+
+_WHERE = {"where": True}
+"""Marks a field that says where or how conveniently a run runs, not what it is."""
+Schema = TypeVar("Schema")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A backend chosen by name."""
+
+    name: str
+    """A key of the seam's table, or ``module:Class``."""
+
+
+@dataclass(frozen=True)
+class Choice(Named):
+    """A part chosen by name, with that part's own config; one flat node in YAML."""
+
+    config: Any = None
+    """An instance of the ``Config`` dataclass of the class that ``name`` names."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run, whole and frozen."""
+
+    capture: str = field(default="", metadata=_WHERE)
+    """The capture folder; a run is named by the capture's content, not by where it lies."""
+    seed: int = 0
+    """Of every random choice."""
+    runs: str = field(default="runs", metadata=_WHERE)
+    """Where run folders go."""
+    stages: tuple[str, ...] = ("static", "deform")
+    """Which of the method's stages to train; the method orders them."""
+    method: Any = field(default_factory=lambda: Choice("gstalker"))
+    """The method and all its values."""
+    logger: Named = field(default_factory=lambda: Named("csv"), metadata=_WHERE)
+    """csv, tensorboard, wandb, none."""
+    rasterizer: Named = field(default_factory=lambda: Named("auto"))
+    """auto, native, reference, gsplat, inria, or ``module:Class``."""
+    threads: int | None = field(default=None, metadata=_WHERE)
+    """CPU threads; null: as many as torch chooses."""
+    device: Literal["cpu", "cuda"] = field(default="cpu", metadata=_WHERE)
+    """Where tensors live."""
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads is {self.threads}; give 1 or more, or null for torch's choice.")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; give 0 or more.")
+        if not self.stages:
+            raise ConfigError("stages is empty; give one or more, for example: 'stages=[static,deform]'")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Values from one place, and the place's name for messages."""
+
+    source: str
+    """For messages: ``in FILE`` or ``on the command line``."""
+    values: DictConfig
+    override: str = ""
+    """The text ``key=value`` that it comes from, if it does."""
+
+
+# ---------------------------------------------------------------------- composing
+
+
+def compose(
+    file: str | Path, overrides: Sequence[str] = (), *, complete: bool = True
+) -> RunConfig:
+    """The frozen config of a YAML file and ``key=value`` overrides.
+
+    Args:
+        file: a run's YAML, which may ``include:`` others, named relative to itself.
+        overrides: strongest last.
+        complete: refuse a config without a capture.
+
+    Raises:
+        ConfigError: a file, key or value is wrong; says the whole key, where it stands, and what
+            was probably meant.
+    """
+    config = _run_config([*_file_layers(Path(file), ()), *_override_layers(overrides)])
+    if complete and not config.capture:
+        raise ConfigError(
+            "no capture is named.\n  Add capture=FOLDER; to make one: gstalker prepare VIDEO FOLDER"
+        )
+    return config
+
+
+def from_overrides(schema: type[Schema], overrides: Sequence[str]) -> Schema:
+    """An instance of a config dataclass with some values changed.
+
+    Args:
+        schema: the dataclass; its defaults hold where nothing is said.
+        overrides: ``key=value``, strongest last.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    tree = _merged(OmegaConf.structured(schema), _override_layers(overrides))
+    return _to_object(tree)
+
+
+def _run_config(layers: list[_Layer]) -> RunConfig:
+    _refuse_bare_names(layers)
+    name = _method_name(layers)
+    method_config = _config_class(name)
+    schema = OmegaConf.structured(RunConfig)
+    with read_write(schema):
+        schema.method = OmegaConf.structured(_with_name(method_config, name))
+    tree = _merged(schema, layers)
+    run = _to_object(tree)
+    if not isinstance(run.method, method_config):
+        raise ConfigError(f"method is a node with a name and values, but found: {run.method}")
+    values = {f.name: getattr(run.method, f.name) for f in fields(method_config)}
+    return dataclasses.replace(run, method=Choice(name, method_config(**values)))
+
+
+def _merged(schema: DictConfig, layers: Sequence[_Layer]) -> DictConfig:
+    tree = schema
+    for layer in layers:
+        try:
+            tree = OmegaConf.merge(tree, _with_text(layer, tree))  # type: ignore[assignment]
+        except OmegaConfBaseException as error:
+            raise ConfigError(_explain(error, layer)) from error
+    return tree
+
+
+def _to_object(tree: DictConfig) -> Any:
+    try:
+        OmegaConf.resolve(tree)
+        return OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _with_name(schema: type, name: str) -> type:
+    """The dataclass with ``name`` beside its fields, as the node stands in YAML."""
+    if any(f.name == "name" for f in fields(schema)):
+        raise ConfigError(f"{schema.__qualname__} must not have a field 'name': it chooses the method.")
+    frozen = schema.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    entry = ("name", str, field(default=name))
+    return dataclasses.make_dataclass(schema.__name__, [entry], bases=(schema,), frozen=frozen)
+
+
+def _config_class(method: str) -> type:
+    from gstalker.methods import METHODS
+
+    found = getattr(resolve(METHODS, method), "Config", None)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise ConfigError(f"method '{method}' has no 'Config' dataclass, so it is not a method.")
+    return found
+
+
+def _method_name(layers: Sequence[_Layer]) -> str:
+    named = [OmegaConf.select(layer.values, "method.name") for layer in layers]
+    return str(next((name for name in reversed(named) if name is not None), "gstalker"))
+
+
+def _refuse_bare_names(layers: Sequence[_Layer]) -> None:
+    for layer in layers:
+        for key in ("method", "logger", "rasterizer"):
+            value = OmegaConf.select(layer.values, key)
+            if value is not None and not isinstance(value, DictConfig):
+                raise ConfigError(f"{key}={value} {layer.source}: write {key}.name={value}")
+
+
+# ---------------------------------------------------------------------- layers
+
+
+def _file_layers(path: Path, above: tuple[Path, ...]) -> list[_Layer]:
+    """The files that ``path`` includes, weakest first, then itself."""
+    place = path.resolve()
+    if place in above:
+        chain = " -> ".join(p.name for p in [*above, place])
+        raise ConfigError(f"{path} includes itself: {chain}.")
+    values = _read(path)
+    include = values.pop("include", [])
+    names = [include] if isinstance(include, str) else list(include or [])
+    inner = [_file_layers(path.parent / str(name), (*above, place)) for name in names]
+    return [*(layer for layers in inner for layer in layers), _Layer(f"in {path}", values)]
+
+
+def _read(path: Path) -> DictConfig:
+    try:
+        values = OmegaConf.load(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"config file {path} cannot be read: {reason}.") from error
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, DictConfig):
+        raise ConfigError(f"{path} is not a config: expected 'key: value' lines at its top.")
+    return values
+
+
+def _override_layers(overrides: Sequence[str]) -> list[_Layer]:
+    for text in overrides:
+        key, equals, _ = text.partition("=")
+        if not equals or not key.strip() or key != key.strip():
+            raise ConfigError(f"'{text}' is not of the form key=value.")
+    try:
+        return [_Layer("on the command line", OmegaConf.from_dotlist([o]), o) for o in overrides]
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"on the command line: {' '.join(str(error).split())}") from error
+
+
+def _with_text(layer: _Layer, tree: DictConfig) -> DictConfig:
+    """An override whose key wants text, as text: ``capture=2024_01`` is not the number 202401."""
+    key, equals, text = layer.override.partition("=")
+    wants_text = equals and isinstance(_select(tree, key), str)
+    if wants_text and isinstance(_select(layer.values, key), int | float):
+        return OmegaConf.from_dotlist([f"{key}='{text}'"])
+    return layer.values
+
+
+def _select(tree: DictConfig, key: str) -> Any:
+    try:
+        return OmegaConf.select(tree, key)
+    except OmegaConfBaseException:
+        return None
+
+
+def _explain(error: OmegaConfBaseException, layer: _Layer) -> str:
+    key = getattr(error, "full_key", None)
+    if isinstance(error, ConfigKeyError) and error.parent_node is not None:
+        known = [str(k) for k in error.parent_node]  # type: ignore[attr-defined]
+        word = str(key).rpartition(".")[2]
+        hint = did_you_mean(word, known)
+        return f"unknown key '{key}' {layer.source}{hint}\n  Known here: {', '.join(known)}."
+    where = f"{key} {layer.source}" if key else layer.source
+    return f"{where}: {str(error).splitlines()[0].rstrip('.')}."
+
+
+# ---------------------------------------------------------------------- keeping
+
+
+def as_dict(config: RunConfig) -> dict[str, Any]:
+    """Plain values, the method's beside its name, as they stand in YAML."""
+    plain = dataclasses.asdict(config)
+    plain["stages"] = list(config.stages)
+    plain["method"] = {"name": config.method.name, **plain["method"]["config"]}
+    return json.loads(json.dumps(plain))
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The whole config as plain YAML; :func:`load` reads it back."""
+    return yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def save(config: RunConfig, path: Path) -> None:
+    """Write the whole config, defaults included."""
+    files.write_text(path, to_yaml(config))
+
+
+def load(path: Path) -> RunConfig:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        ConfigError: it cannot be read, or is of another version of the program.
+    """
+    return _run_config([_Layer(f"in {path}", _read(path))])
+
+
+def fingerprint(config: RunConfig, content_id: str) -> str:
+    """Hex digest of what a run is: everything but where it runs, and the content of its capture.
+
+    Args:
+        config: the run's.
+        content_id: the capture's ``content_id``; folders may be moved, content is what counts.
+    """
+    where = {f.name for f in fields(RunConfig) if f.metadata.get("where")}
+    told = {key: value for key, value in as_dict(config).items() if key not in where}
+    text = json.dumps({**told, "content_id": content_id}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

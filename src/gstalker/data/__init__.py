@@ -1,0 +1,1 @@
+"""A capture folder becomes batches. What a capture is: ``capture``; how frames are served: ``datamodule``."""

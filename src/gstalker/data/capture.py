@@ -1,0 +1,391 @@
+"""The capture folder: the one module that knows its layout, reads it and checks it.
+
+A capture is one person's video made ready for training: every frame of the 25 fps video, in order,
+with masks, head poses, landmarks, signals and sound features beside it. Frames are never
+renumbered; the ones that must not be used are listed under ``dropped`` in ``capture.json``, which
+is written last, so that a folder without it is an unfinished one.
+
+Frames are read one at a time with ``pread``: memory does not grow with the length of the video,
+and every first read of a frame is checked against its CRC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import wave
+import zlib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gstalker import files
+from gstalker.errors import CaptureError
+
+VERSION = 1
+FPS = 25
+RATE_HZ = 16_000
+SAMPLES_PER_FRAME = RATE_HZ // FPS
+TRAIN_SHARE = 10 / 11
+"""First 10/11 of the frames train, the rest test (AD-NeRF's process_data and all its heirs)."""
+CUT_SNAP_SHARE = 0.01
+"""The boundary moves to a jump cut that lies within this share of the frames."""
+
+BACKGROUND, TORSO, HEAD, MOUTH = range(4)
+"""Labels in ``masks.npy``."""
+
+_ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "frames": ("uint8", ("F", "H", "W", 3)),
+    "masks": ("uint8", ("F", "H", "W")),
+    "background": ("uint8", ("H", "W", 3)),
+    "poses": ("float32", ("F", 4, 4)),
+    "landmarks": ("float32", ("F", "L", 2)),
+    "mesh": ("float32", ("V", 3)),
+    "eye": ("float32", ("F",)),
+    "mouth": ("float32", ("F",)),
+    "checksums": ("uint32", ("F",)),
+}
+
+
+class _Rows:
+    """Rows of a ``.npy`` file, read one at a time; safe to share between threads."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+            self.shape, fortran, self.dtype = (
+                read(file) if read else np.lib.format.read_array_header_2_0(file)
+            )
+            self._offset = file.tell()
+        if fortran:
+            raise ValueError("columns first")
+        self._row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        self._path = path
+        self._file: int | None = None
+        if path.stat().st_size != self._offset + self._row_bytes * self.shape[0]:
+            raise ValueError("shorter or longer than its header says")
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY)
+        data = os.pread(self._file, self._row_bytes, self._offset + index * self._row_bytes)
+        return np.frombuffer(bytearray(data), self.dtype).reshape(self.shape[1:])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            os.close(self._file)  # type: ignore[arg-type]
+
+
+class Capture:
+    """Read-only, validated view of a capture folder; make one with :meth:`open`."""
+
+    def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
+        self.folder = folder
+        self.meta = meta
+        self.name: str = meta["name"]
+        self.frame_count: int = meta["frame_count"]
+        self.height: int = meta["height"]
+        self.width: int = meta["width"]
+        self.content_id: str = meta["content_id"]
+        self.segments: list[tuple[int, int]] = [(int(a), int(b)) for a, b in meta["segments"]]
+        self.dropped = np.zeros(self.frame_count, bool)
+        for gap in meta["dropped"]:
+            self.dropped[gap["start"] : gap["stop"]] = True
+        self._verified = np.zeros(self.frame_count, bool)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Capture:
+        """Open a finished capture.
+
+        Raises:
+            CaptureError: the folder is missing, unfinished, of another version or damaged; the
+                message says which file and what to type.
+        """
+        folder = Path(folder)
+        capture = cls(folder, _read_meta(folder))
+        capture._check()
+        return capture
+
+    # ------------------------------------------------------------------ pictures
+
+    def frame(self, index: int) -> np.ndarray:
+        """One picture, ``uint8 [H, W, 3]`` RGB."""
+        picture = self._frames[index]
+        if not self._verified[index]:
+            if zlib.crc32(picture) != self._checksums[index]:
+                raise CaptureError(
+                    f"{self.folder} is damaged: frame {index} of frames.npy does not match its checksum.\n"
+                    f"  Run: {_prepare_hint(self.folder)} --redo frames"
+                )
+            self._verified[index] = True
+        return picture
+
+    def mask(self, index: int) -> np.ndarray:
+        """Labels of one picture, ``uint8 [H, W]``: background 0, torso 1, head 2, mouth 3."""
+        return self._masks[index]
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """The still picture behind the speaker, ``uint8 [H, W, 3]``."""
+        return self._load("background")
+
+    # ------------------------------------------------------------------ geometry and signals
+
+    @cached_property
+    def Ks(self) -> Tensor:
+        """Intrinsics in pixels, ``float32 [3, 3]``."""
+        m = self.meta
+        return torch.tensor(
+            [[m["focal_px"], 0, m["cx_px"]], [0, m["focal_px"], m["cy_px"]], [0, 0, 1]],
+            dtype=torch.float32,
+        )
+
+    @cached_property
+    def poses(self) -> Tensor:
+        """Head to camera for every frame, ``float32 [F, 4, 4]``."""
+        return torch.from_numpy(self._load("poses"))
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """``float32 [F, L, 2]`` in pixels, NaN where no face was found; layout in ``meta``."""
+        return self._load("landmarks")
+
+    @cached_property
+    def mesh(self) -> np.ndarray:
+        """The subject's own face at rest, ``float32 [V, 3]``, head space."""
+        return self._load("mesh")
+
+    @cached_property
+    def eye(self) -> np.ndarray:
+        """Eye opening, ``float32 [F]``: lid gap over outer-eye distance."""
+        return self._load("eye")
+
+    @cached_property
+    def mouth(self) -> np.ndarray:
+        """Mouth opening, ``float32 [F]``: inner-lip gap over outer-eye distance."""
+        return self._load("mouth")
+
+    # ------------------------------------------------------------------ sound
+
+    def audio(self) -> np.ndarray:
+        """The sound, ``float32 [F * 640]`` at 16 kHz in [-1, 1]."""
+        with wave.open(str(self.folder / "audio.wav"), "rb") as file:
+            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return samples.astype(np.float32) / 32768.0
+
+    def rows_per_frame(self, kind: str) -> int:
+        """Feature rows per video frame of one kind of sound feature."""
+        return int(self._feature(kind)["rows_per_frame"])
+
+    def features(self, kind: str) -> np.ndarray:
+        """Sound features, ``float32 [F * rows_per_frame, D]``.
+
+        Raises:
+            CaptureError: the capture has no features of that kind.
+        """
+        self._feature(kind)
+        return self._load(f"features/{kind}")
+
+    # ------------------------------------------------------------------ time
+
+    def segment_of(self, index: int) -> tuple[int, int]:
+        """First frame and end of the take that ``index`` lies in."""
+        for start, stop in self.segments:
+            if start <= index < stop:
+                return start, stop
+        raise IndexError(f"frame {index} is outside 0..{self.frame_count - 1}")
+
+    @cached_property
+    def test_start(self) -> int:
+        """First frame of the test part: 10/11 of the frames, moved to a jump cut close by."""
+        boundary = int(self.frame_count * TRAIN_SHARE)
+        cuts = [start for start, _ in self.segments if start > 0]
+        nearest = min(cuts, key=lambda cut: abs(cut - boundary), default=boundary)
+        close = abs(nearest - boundary) <= CUT_SNAP_SHARE * self.frame_count
+        return nearest if close else boundary
+
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the usable training and test frames, in time order."""
+        ids = np.flatnonzero(~self.dropped)
+        return ids[ids < self.test_start], ids[ids >= self.test_start]
+
+    # ------------------------------------------------------------------ reading and checking
+
+    @cached_property
+    def _frames(self) -> _Rows:
+        return _Rows(self.folder / "frames.npy")
+
+    @cached_property
+    def _masks(self) -> _Rows:
+        return _Rows(self.folder / "masks.npy")
+
+    @cached_property
+    def _checksums(self) -> np.ndarray:
+        return self._load("checksums")
+
+    def _load(self, name: str) -> np.ndarray:
+        path = self.folder / f"{name}.npy"
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._broken(f"{name}.npy cannot be read ({error})") from error
+
+    def _feature(self, kind: str) -> dict[str, Any]:
+        kinds = self.meta["features"]
+        if kind not in kinds:
+            raise CaptureError(
+                f"{self.folder} has no '{kind}' sound features, only: {', '.join(sorted(kinds))}.\n"
+                f"  Run: {_prepare_hint(self.folder)} audio={kind}   or set: method.audio.features={sorted(kinds)[0]}"
+            )
+        return kinds[kind]
+
+    def _broken(self, what: str) -> CaptureError:
+        return CaptureError(f"{self.folder}: {what}.\n  Run: {_prepare_hint(self.folder)}")
+
+    def _check(self) -> None:
+        sizes: dict[str, int] = {"F": self.frame_count, "H": self.height, "W": self.width}
+        for name, (dtype, shape) in _ARRAYS.items():
+            self._check_array(name, dtype, shape, sizes)
+        for kind, spec in self.meta["features"].items():
+            rows = self.frame_count * spec["rows_per_frame"]
+            self._check_array(f"features/{kind}", "float32", (rows, spec["dim"]), {})
+        covered = [a for segment in self.segments for a in range(*segment)]
+        if covered != list(range(self.frame_count)):
+            raise self._broken("the segments in capture.json do not cover the frames once, in order")
+        if not np.isfinite(self.poses.numpy()[~self.dropped]).all():
+            raise self._broken("poses.npy holds values that are not numbers in frames that are not dropped")
+        try:
+            with wave.open(str(self.folder / "audio.wav"), "rb") as file:
+                sound = (file.getframerate(), file.getnchannels(), file.getnframes())
+        except (OSError, EOFError, wave.Error) as error:
+            raise self._broken(f"audio.wav cannot be read ({error})") from error
+        if sound != (RATE_HZ, 1, self.frame_count * SAMPLES_PER_FRAME):
+            raise self._broken(f"audio.wav is not 16 kHz mono of {self.frame_count} frames' length")
+
+    def _check_array(
+        self, name: str, dtype: str, shape: tuple[str | int, ...], sizes: dict[str, int]
+    ) -> None:
+        path = self.folder / f"{name}.npy"
+        if not path.exists():
+            raise self._broken(f"{name}.npy is missing")
+        try:
+            rows = _Rows(path)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._broken(f"{name}.npy is damaged ({error})") from error
+        wanted = [sizes.get(s, None) if isinstance(s, str) else s for s in shape]
+        found = list(rows.shape)
+        agrees = len(found) == len(wanted) and all(
+            w is None or w == f for w, f in zip(wanted, found, strict=True)
+        )
+        if not agrees or rows.dtype != np.dtype(dtype):
+            expected = "x".join("*" if w is None else str(w) for w in wanted)
+            raise self._broken(
+                f"{name}.npy holds {rows.dtype} {'x'.join(map(str, found))} where {dtype} {expected} was expected"
+            )
+
+
+class CaptureWriter:
+    """Writes a capture folder piece by piece; :meth:`finish` makes it one.
+
+    Args:
+        folder: where; made if missing. A ``capture.json`` from before is removed first, so that a
+            folder being rewritten is never taken for a finished one.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "capture.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise CaptureError(f"cannot write to {folder}: {error.strerror}.") from error
+
+    def array(self, name: str, value: np.ndarray) -> None:
+        """Write one of the arrays, or ``features/<kind>``."""
+        files.write_array(self.folder / f"{name}.npy", np.ascontiguousarray(value))
+
+    def frames(self, pictures: Iterable[np.ndarray], count: int, height: int, width: int) -> None:
+        """Stream ``count`` pictures ``uint8 [H, W, 3]`` to disk with their checksums."""
+        sums = self.rows("frames", pictures, (count, height, width, 3))
+        self.array("checksums", sums)
+
+    def rows(self, name: str, rows: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """Stream ``uint8`` rows to ``<name>.npy``; returns each row's CRC-32, ``uint32 [count]``."""
+        sums = np.zeros(shape[0], np.uint32)
+        written = 0
+        with files.replacing(self.folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for row in rows:
+                if row.shape != shape[1:] or row.dtype != np.uint8 or written == shape[0]:
+                    raise ValueError(f"expected {shape[0]} uint8 rows of shape {shape[1:]}, but got {row.shape}")
+                data = np.ascontiguousarray(row)
+                sums[written] = zlib.crc32(data)
+                file.write(data.data)
+                written += 1
+            if written != shape[0]:
+                raise ValueError(f"expected {shape[0]} rows of {name}, but got {written}")
+        return sums
+
+    def audio(self, samples: np.ndarray) -> None:
+        """Write the sound, float in [-1, 1] at 16 kHz."""
+        pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
+        with files.replacing(self.folder / "audio.wav") as temporary, wave.open(str(temporary), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(pcm.tobytes())
+
+    def finish(self, meta: dict[str, Any]) -> Capture:
+        """Write ``capture.json`` and open the result.
+
+        Args:
+            meta: everything in ``capture.json`` but ``version``, ``fps`` and ``content_id``.
+        """
+        whole = {"version": VERSION, "fps": FPS, **meta}
+        content = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
+        names = [n for n in _ARRAYS if n not in ("frames", "masks")]
+        for name in [*names, *(f"features/{kind}" for kind in sorted(meta["features"]))]:
+            content.update(files.sha256(self.folder / f"{name}.npy").encode())
+        whole["content_id"] = content.hexdigest()
+        Capture(self.folder, whole)._check()
+        files.write_json(self.folder / "capture.json", whole)
+        return Capture.open(self.folder)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / "capture.json"
+    if not folder.is_dir():
+        raise CaptureError(f"there is no capture at {folder}.\n  Run: {_prepare_hint(folder)}")
+    try:
+        meta = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise CaptureError(
+            f"{folder} is not a finished capture: it has no capture.json.\n  Run: {_prepare_hint(folder)}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CaptureError(f"{path} cannot be read ({error}).\n  Run: {_prepare_hint(folder)}") from error
+    needed = "version name fps frame_count width height focal_px cx_px cy_px segments dropped features content_id"
+    missing = [key for key in needed.split() if key not in meta] if isinstance(meta, dict) else ["everything"]
+    if missing:
+        raise CaptureError(f"{path} lacks: {', '.join(missing)}.\n  Run: {_prepare_hint(folder)}")
+    if meta["version"] != VERSION or meta["fps"] != FPS:
+        raise CaptureError(
+            f"{folder} is of layout version {meta['version']} at {meta['fps']} fps; this program reads "
+            f"version {VERSION} at {FPS} fps.\n  Run: {_prepare_hint(folder)}"
+        )
+    return meta
+
+
+def _prepare_hint(folder: Path) -> str:
+    return f"gstalker prepare VIDEO {folder}"

@@ -1,0 +1,106 @@
+"""The DataModule that both stages share: which frame is drawn at which step.
+
+Step ``k`` of a stage draws a frame that depends on the seed and on ``k`` alone, so a run that was
+killed and resumed at any step sees the frames it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader, Sampler
+
+from gstalker.data.capture import Capture
+from gstalker.data.dataset import FrameDataset
+from gstalker.errors import CaptureError
+from gstalker.types import FrameBatch
+
+
+class StepSampler(Sampler[int]):
+    """An endless draw from ``ids``, in shuffled passes; entry ``k`` is a function of seed and ``k``."""
+
+    def __init__(self, ids: np.ndarray, seed: int) -> None:
+        self.ids = ids
+        self.seed = seed
+        self.start_step = 0
+
+    def at(self, step: int) -> int:
+        """The frame that step ``step`` draws."""
+        turn, place = divmod(step, len(self.ids))
+        return int(self.ids[self._order(turn)[place]])
+
+    def __iter__(self) -> Iterator[int]:
+        turn, place = divmod(self.start_step, len(self.ids))
+        while True:
+            yield from (int(self.ids[k]) for k in self._order(turn)[place:])
+            turn, place = turn + 1, 0
+
+    def _order(self, turn: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, turn]).permutation(len(self.ids))
+
+
+class CaptureDataModule(L.LightningDataModule):
+    """Frames of one capture for training, validation and test.
+
+    Args:
+        capture: an open capture, or its folder.
+        features: kind of sound features; ``auto`` takes the best the capture has (whisper, then mel).
+        seed: of the order of training frames.
+        validation_share: of the training part, its last frames, kept for validation.
+        validation_frames: at most this many of them are rendered at each validation.
+    """
+
+    def __init__(
+        self,
+        capture: Capture | str | Path,
+        *,
+        features: str = "auto",
+        seed: int = 0,
+        validation_share: float = 0.02,
+        validation_frames: int = 32,
+    ) -> None:
+        super().__init__()
+        self.capture = capture if isinstance(capture, Capture) else Capture.open(capture)
+        self.features = choose_features(self.capture, features)
+        self.dataset = FrameDataset(self.capture, self.features)
+        train, self.test_ids = self.capture.split()
+        held = int(len(train) * validation_share)
+        self.train_ids, validation = train[: len(train) - held], train[len(train) - held :]
+        spread = np.linspace(0, len(validation) - 1, min(validation_frames, len(validation)))
+        self.validation_ids = validation[np.unique(spread.round().astype(int))]
+        if len(self.train_ids) == 0 or len(self.test_ids) == 0:
+            raise CaptureError(
+                f"{self.capture.folder} has {len(self.train_ids)} usable training and {len(self.test_ids)} "
+                "usable test frames; both are needed.\n  Use a longer video, or look at 'dropped' in its capture.json."
+            )
+        self.sampler = StepSampler(self.train_ids, seed)
+
+    def train_dataloader(self) -> DataLoader[FrameBatch]:
+        """An endless loader that begins at the trainer's step."""
+        self.sampler.start_step = self.trainer.global_step if self.trainer is not None else 0
+        return DataLoader(self.dataset, batch_size=None, sampler=self.sampler)
+
+    def val_dataloader(self) -> DataLoader[FrameBatch]:
+        """A few frames of the held-back end of the training part."""
+        return self._fixed(self.validation_ids)
+
+    def test_dataloader(self) -> DataLoader[FrameBatch]:
+        """Every usable frame of the test part, in time order."""
+        return self._fixed(self.test_ids)
+
+    predict_dataloader = test_dataloader
+
+    def _fixed(self, ids: np.ndarray) -> DataLoader[FrameBatch]:
+        return DataLoader(self.dataset, batch_size=None, sampler=ids.tolist())
+
+
+def choose_features(capture: Capture, wanted: str) -> str:
+    """Resolve ``auto`` to the best kind that the capture has; any other name stays itself."""
+    if wanted != "auto":
+        capture.rows_per_frame(wanted)
+        return wanted
+    have = capture.meta["features"]
+    return next((kind for kind in ("whisper", "mel") if kind in have), sorted(have)[0])

@@ -1,0 +1,71 @@
+"""One frame with everything about it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from gstalker import face
+from gstalker.data.capture import Capture
+from gstalker.data.windows import AudioTrack
+from gstalker.types import AudioWindow, Camera, FrameBatch
+
+
+class FrameDataset(Dataset[FrameBatch]):
+    """Serves frame ``i`` of a capture as a batch of one.
+
+    Args:
+        capture: the capture.
+        features: kind of sound features, as in the capture.
+    """
+
+    def __init__(self, capture: Capture, features: str) -> None:
+        self.capture = capture
+        self.track = AudioTrack(
+            capture.features(features), capture.rows_per_frame(features), capture.segments
+        )
+        layout = face.layout(capture.meta["landmarks"])
+        self.mouth_boxes = face.mouth_boxes(capture.landmarks, layout, capture.width, capture.height)
+        train_ids, _ = capture.split()
+        self.eye = torch.from_numpy(standardised(capture.eye, train_ids))
+        self.background = torch.from_numpy(capture.background.copy()).float().div_(255)
+
+    def __len__(self) -> int:
+        return self.capture.frame_count
+
+    def __getitem__(self, index: int) -> FrameBatch:
+        return self.frame(int(index))
+
+    def frame(
+        self, index: int, *, track: AudioTrack | None = None, sound_of: int | None = None
+    ) -> FrameBatch:
+        """Frame ``index``, if wanted with other sound.
+
+        Args:
+            index: whose picture, pose and eyes.
+            track: another sound than the capture's own.
+            sound_of: frame of the track to hear; ``index`` if not given.
+        """
+        capture = self.capture
+        track = track or self.track
+        image = torch.from_numpy(capture.frame(index)).float().div_(255)
+        centre = np.array([index if sound_of is None else sound_of])
+        return FrameBatch(
+            frame_ids=torch.tensor([index]),
+            image=image[None],
+            camera=Camera(capture.poses[index, None], capture.Ks[None], capture.width, capture.height),
+            audio=AudioWindow(track.windows(centre), torch.from_numpy(centre)),
+            eye=self.eye[index, None],
+            mouth_box=torch.from_numpy(self.mouth_boxes[index, None]),
+            background=self.background,
+        )
+
+
+def standardised(signal: np.ndarray, train_ids: np.ndarray) -> np.ndarray:
+    """A per-frame signal with mean 0 and deviation 1 over the training part; gaps become 0."""
+    part = signal[train_ids]
+    part = part[np.isfinite(part)]
+    mean, deviation = (part.mean(), part.std()) if len(part) else (0.0, 1.0)
+    scaled = (signal - mean) / max(deviation, 1e-6)
+    return np.nan_to_num(scaled, nan=0.0).clip(-4, 4).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Sound and pose move the cloud: ``audio`` hears, ``field`` moves the face, ``torso`` the rest."""

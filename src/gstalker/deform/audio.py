@@ -1,0 +1,136 @@
+"""From windows of sound features to one smooth code per frame.
+
+The shapes are AD-NeRF's AudioNet and AudioAttNet, which RAD-NeRF, ER-NeRF and TalkingGaussian keep
+and which GSTalker's "temporal smooth module" most likely is; see ``AudioNet``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gstalker.data.windows import NEIGHBOURS, ROWS
+from gstalker.types import AudioWindow
+
+_SLOPE = 0.02
+"""Of every LeakyReLU, as in AD-NeRF's released networks."""
+
+
+@dataclass
+class AudioConfig:
+    """What listens to the sound."""
+
+    features: str = "auto"
+    """Kind of sound features; ``auto`` takes the best that the capture has (whisper, then mel)."""
+    components: int = 64
+    """Principal components kept of wide features; narrower features stay as they are."""
+    code: int = 28
+    """Numbers in a frame's audio code."""
+    eye_code: int = 4
+    """Numbers made of the eye opening; 0 leaves the eyes to chance."""
+    smooth: bool = True
+    """Attend over 8 neighbouring frames (AD-NeRF's temporal smoothing); off: the centre frame alone."""
+
+
+class Whitening(nn.Module):
+    """A fixed linear map fitted to the training sound: centred, scaled, the main directions kept.
+
+    Args:
+        dim: features per row.
+        components: directions kept at most.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, dim: int, components: int) -> None:
+        super().__init__()
+        self.dim = min(dim, components) if dim > 2 * components else dim
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("basis", torch.zeros(dim, self.dim))
+
+    @torch.no_grad()
+    def fit(self, rows: Float[Tensor, "R D"]) -> None:
+        """Fit to training rows; later rows go down linearly in weight from 1 to 1/2."""
+        self.mean.copy_(rows.mean(0))
+        centred = (rows - self.mean).double()
+        if self.dim == rows.shape[1]:
+            self.basis.copy_(torch.diag(1 / (centred.std(0) + 1e-4)))
+            return
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(rows))
+        kept = directions.flip(1)[:, : self.dim] / variances.flip(0)[: self.dim].clamp_min(1e-8).sqrt()
+        # An equal voice for the faint directions is mostly noise; the trial halved the last one.
+        self.basis.copy_(kept * torch.linspace(1, 0.5, self.dim, dtype=kept.dtype))
+
+    def forward(self, rows: Float[Tensor, "*any D"]) -> Float[Tensor, "*any E"]:
+        return (rows - self.mean) @ self.basis
+
+
+class AudioNet(nn.Module):
+    """Windows of sound, and the eye opening, to the code that conditions the field.
+
+    Four strided convolutions reduce each 16-row window to one vector; five more attend over the
+    vectors of 8 neighbouring frames; the eye opening joins as a few bounded numbers.
+
+    Args:
+        dim: sound features per row.
+        config: sizes.
+    """
+
+    def __init__(self, dim: int, config: AudioConfig) -> None:
+        super().__init__()
+        self.whitening = Whitening(dim, config.components)
+        widths = (self.whitening.dim, 32, 32, 64, 64)
+        self.window = nn.Sequential(*_strided(widths), nn.Flatten())
+        self.head = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.code))
+        self.attention = _Attention(config.code) if config.smooth else None
+        self.eye = nn.Linear(1, config.eye_code) if config.eye_code else None
+        self.dim = config.code + config.eye_code
+
+    def forward(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
+        """Codes of a batch of frames."""
+        features = audio.features
+        centre = NEIGHBOURS.index(0)
+        if self.attention is None:
+            features = features[:, centre : centre + 1]
+        b, w = features.shape[:2]
+        rows = self.whitening(features).reshape(b * w, ROWS, -1).transpose(1, 2)
+        codes = self.head(self.window(rows)).view(b, w, -1)
+        code = codes[:, 0] if self.attention is None else self.attention(codes)
+        if self.eye is None:
+            return code
+        return torch.cat([code, torch.tanh(self.eye(eye[:, None]))], dim=1)
+
+
+class _Attention(nn.Module):
+    """Weights over neighbouring frames' codes, and their weighted sum."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in (16, 8, 4, 2, 1):
+            layers += [nn.Conv1d(dim, width, 3, padding=1), nn.LeakyReLU(_SLOPE)]
+            dim = width
+        self.scores = nn.Sequential(*layers)
+        self.mix = nn.Linear(len(NEIGHBOURS), len(NEIGHBOURS))
+
+    def forward(self, codes: Float[Tensor, "B W A"]) -> Float[Tensor, "B A"]:
+        weights = self.mix(self.scores(codes.transpose(1, 2))[:, 0]).softmax(dim=1)
+        return (weights[:, None] @ codes)[:, 0]
+
+
+def _strided(widths: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:], strict=False):
+        layers += [nn.Conv1d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(_SLOPE)]
+    return layers
+
+
+def fit_whitening(net: AudioNet, rows: np.ndarray) -> None:
+    """Fit the net's fixed first map to the training part's feature rows ``[R, D]``."""
+    net.whitening.fit(torch.from_numpy(np.ascontiguousarray(rows)))

@@ -1,0 +1,126 @@
+"""The torso follows the pose: which Gaussians turn with the head, and how the others move.
+
+The picture is drawn in the head's own space, where the head is fixed and the camera moves. A
+Gaussian with ``follow`` 1 belongs to the head and stays; one with ``follow`` 0 belongs to the torso,
+which rests in front of the resting camera, so in head space it must move against the head. Between
+them, in the neck, positions are blended. On top of that ``PoseField`` predicts from the pose how
+the torso moves along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gstalker.gaussians.rotations import matrix_to_quat, quat_multiply
+from gstalker.types import Splats
+
+
+@dataclass
+class TorsoConfig:
+    """How the torso learns to move with the pose."""
+
+    hidden: int = 32
+    """Width of the field's two hidden layers."""
+    frequencies: int = 3
+    """Octaves of the position code; the torso moves in large pieces, so few."""
+    gain: float = 1.0
+    """Centimetres of movement per unit of output."""
+
+
+def carry(
+    splats: Splats,
+    follow: Float[Tensor, " N"],
+    viewmat: Float[Tensor, "4 4"],
+    rest_viewmat: Float[Tensor, "4 4"],
+    shift: Float[Tensor, "N 3"] | None = None,
+) -> Splats:
+    """Place splats for one frame: the torso's share of each is held still in front of the camera.
+
+    Args:
+        splats: in head space.
+        follow: 0 to 1, 1 = belongs to the head.
+        viewmat: head to camera in this frame.
+        rest_viewmat: head to camera at rest.
+        shift: movement of the torso's share in this frame, head space at rest.
+
+    Returns:
+        The splats in head space as this frame's camera must see them. A mean goes to
+        ``follow * x + (1 - follow) * viewmat⁻¹ rest_viewmat x``; rotations are blended alike.
+    """
+    back = torch.linalg.inv_ex(viewmat)[0] @ rest_viewmat
+    keep = follow[:, None]
+    resting = splats.means if shift is None else splats.means + shift
+    rested = resting @ back[:3, :3].T + back[:3, 3]
+    turn = matrix_to_quat(back[:3, :3])
+    turn = torch.where(turn[:1] < 0, -turn, turn)  # the short way, so that the blend does not vanish
+    identity = torch.zeros_like(turn)
+    identity[0] = 1
+    blended = keep * identity + (1 - keep) * turn
+    return replace(
+        splats,
+        means=keep * splats.means + (1 - keep) * rested,
+        quats=quat_multiply(blended, splats.quats),
+    )
+
+
+def pose_numbers(
+    viewmats: Float[Tensor, "*F 4 4"], rest_viewmat: Float[Tensor, "4 4"]
+) -> Float[Tensor, "*F 6"]:
+    """A pose as six numbers: rotation vector (radians) and translation (cm) away from rest."""
+    turn = matrix_to_quat(viewmats[..., :3, :3] @ rest_viewmat[:3, :3].T)
+    turn = torch.where(turn[..., :1] < 0, -turn, turn)
+    shift = viewmats[..., :3, 3] - rest_viewmat[:3, 3]
+    return torch.cat([2 * turn[..., 1:], shift], dim=-1)
+
+
+class PoseField(nn.Module):
+    """How Gaussians of the torso move with the head pose.
+
+    A bilinear field: the position decides what each of the pose's six numbers does there, so an
+    unseen pose moves the torso in proportion and cannot send it to an arbitrary place.
+
+    Args:
+        means: ``[N, 3]`` resting positions; they fix the scale of the position code.
+        poses: ``[F, 6]`` training poses as :func:`pose_numbers`; they fix the scale of the pose.
+        config: sizes.
+    """
+
+    centre: Tensor
+    radius: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, means: Float[Tensor, "N 3"], poses: Float[Tensor, "F 6"], config: TorsoConfig
+    ) -> None:
+        super().__init__()
+        self.register_buffer("centre", means.detach().mean(0))
+        self.register_buffer("radius", means.detach().std(0).clamp_min(1e-3) * 2)
+        self.register_buffer("deviation", poses.detach().std(0).clamp_min(1e-4))
+        self.frequencies = config.frequencies
+        self.gain = config.gain
+        self.mlp = nn.Sequential(
+            nn.Linear(3 * (1 + 2 * config.frequencies), config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, 18),
+        )
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.normal_(last.weight, std=1e-3)
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self, means: Float[Tensor, "N 3"], pose: Float[Tensor, " 6"]
+    ) -> Float[Tensor, "N 3"]:
+        """Movement of each position under one pose, in head space at rest."""
+        x = (means - self.centre) / self.radius
+        octaves = [x] + [
+            wave(x * (2**k)) for k in range(self.frequencies) for wave in (torch.sin, torch.cos)
+        ]
+        response = self.mlp(torch.cat(octaves, dim=1)).view(-1, 3, 6)
+        return self.gain * (response @ (pose / self.deviation).clamp(-4, 4))

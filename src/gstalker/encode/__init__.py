@@ -1,0 +1,54 @@
+"""Positions become features. The seam is ``Encoder``; ``hashgrid`` defines it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gstalker.native import library
+from gstalker.plugins import resolve
+
+log = logging.getLogger(__name__)
+
+ENCODERS = {
+    "hashgrid": "gstalker.encode.hashgrid:HashTriPlane",
+    "native": "gstalker.encode.native:NativeHashTriPlane",
+    "tinycudann": "gstalker.encode.tinycudann:TinyHashTriPlane",
+    "frequency": "gstalker.encode.frequency:Frequency",
+}
+"""Encoders by name; ``auto`` takes the fastest hash tri-plane that is here."""
+
+
+class Encoder(Protocol):
+    """A module from positions to features."""
+
+    dim: int
+    """Features per position."""
+
+    def __call__(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
+        """Features of positions in [-1, 1]; beyond, those of the nearest face."""
+        ...
+
+    def parameters(self) -> Any:
+        """Trainable tensors."""
+        ...
+
+
+def make_encoder(name: str = "auto", **sizes: Any) -> Any:
+    """The encoder called ``name``.
+
+    Args:
+        name: a key of ``ENCODERS``, ``auto``, or ``module:Class``.
+        sizes: levels, features_per_level, log2_table, base, finest; each encoder takes all.
+
+    Raises:
+        ConfigError: nobody knows the name.
+        BackendMissing: it is not installed; says the install line.
+    """
+    if name == "auto":
+        name = "native" if library.available() else "hashgrid"
+        log.info("encoder auto: %s", name)
+    return resolve(ENCODERS, name)(**sizes)

@@ -1,0 +1,118 @@
+"""The multi-resolution hash tri-plane in plain torch: the definition.
+
+Three planes (xy, yz, xz), each a stack of 2-D grids of growing resolution whose entries are read by
+bilinear interpolation and concatenated (Müller et al. 2022 for the hashing, ER-NeRF section 3.2 for
+the planes). A level whose grid points fit the table is stored whole; a finer one is hashed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+PLANES = ((0, 1), (1, 2), (0, 2))
+"""Axes of the three planes."""
+PRIME = 2654435761
+"""Multiplier of the second coordinate in the hash (Müller et al. 2022, equation 4)."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One grid of one plane."""
+
+    cells: int
+    """Along a side."""
+    dense: bool
+    """Every grid point has its own entry."""
+    size: int
+    """Entries in the table; a power of two where it is hashed."""
+    offset: int
+    """First entry in the common tensor."""
+
+
+def make_levels(levels: int, log2_table: int, base: int, finest: int) -> list[Level]:
+    """Levels of all planes, plane by plane, coarse to fine, their resolutions growing geometrically.
+
+    Raises:
+        ValueError: a size is not positive, or the finest level is coarser than the base.
+    """
+    if levels < 1 or base < 1 or finest < base or not 1 <= log2_table <= 24:
+        raise ValueError(
+            f"expected levels >= 1, 1 <= base <= finest and 1 <= log2_table <= 24, but got "
+            f"levels={levels}, base={base}, finest={finest}, log2_table={log2_table}"
+        )
+    growth = (finest / base) ** (1 / max(levels - 1, 1))
+    made, offset = [], 0
+    for _ in PLANES:
+        for k in range(levels):
+            cells = math.ceil(round(base * growth**k, 6))
+            dense = (cells + 1) ** 2 <= 2**log2_table
+            size = (cells + 1) ** 2 if dense else 2**log2_table
+            made.append(Level(cells, dense, size, offset))
+            offset += size
+    return made
+
+
+class HashTriPlane(nn.Module):
+    """Hash tri-plane encoder.
+
+    Args:
+        levels: resolutions per plane.
+        features_per_level: numbers per grid point: 1, 2, 4 or 8.
+        log2_table: table size of a level, as a power of two.
+        base: cells along the side of the coarsest level.
+        finest: cells along the side of the finest level.
+    """
+
+    def __init__(
+        self,
+        levels: int = 12,
+        features_per_level: int = 1,
+        log2_table: int = 14,
+        base: int = 16,
+        finest: int = 256,
+    ) -> None:
+        super().__init__()
+        if features_per_level not in (1, 2, 4, 8):
+            raise ValueError(f"expected 1, 2, 4 or 8 features per level, but got {features_per_level}")
+        self.levels = make_levels(levels, log2_table, base, finest)
+        self.features_per_level = features_per_level
+        entries = self.levels[-1].offset + self.levels[-1].size
+        # 1e-2 rather than instant-ngp's 1e-4: with so little, our trial's field woke up late.
+        self.tables = nn.Parameter((torch.rand(entries, features_per_level) * 2 - 1) * 1e-2)
+        self.dim = len(self.levels) * features_per_level
+
+    def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
+        """Features; number ``(plane * levels + level) * features_per_level + f``."""
+        points = unit_cube(x)
+        per_plane = len(self.levels) // len(PLANES)
+        columns = []
+        for k, level in enumerate(self.levels):
+            u, v = points[:, PLANES[k // per_plane][0]], points[:, PLANES[k // per_plane][1]]
+            columns.append(self._read(level, u * level.cells, v * level.cells))
+        return torch.cat(columns, dim=1)
+
+    def _read(self, level: Level, u: Tensor, v: Tensor) -> Tensor:
+        iu = u.detach().floor().long().clamp(0, level.cells - 1)
+        iv = v.detach().floor().long().clamp(0, level.cells - 1)
+        fu, fv = (u - iu)[:, None], (v - iv)[:, None]
+        table = self.tables[level.offset : level.offset + level.size]
+
+        def corner(du: int, dv: int) -> Tensor:
+            if level.dense:
+                return table[(iv + dv) * (level.cells + 1) + iu + du]
+            hashed = ((iu + du) ^ ((iv + dv) * PRIME)) & (level.size - 1)
+            return table[hashed]
+
+        low = corner(0, 0) * (1 - fu) + corner(1, 0) * fu
+        high = corner(0, 1) * (1 - fu) + corner(1, 1) * fu
+        return low * (1 - fv) + high * fv
+
+
+def unit_cube(x: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """From [-1, 1] to [0, 1], clamped."""
+    return (x * 0.5 + 0.5).clamp(0, 1)

@@ -1,0 +1,30 @@
+"""What can go wrong at the borders, in the user's words.
+
+Every message says what is wrong, where, what was found and what to type. Inside the rooms a plain
+``ValueError`` is right; these are for config, files and backends, and the command line prints them
+without a traceback.
+"""
+
+
+class GSTalkerError(Exception):
+    """Base of all errors that a user can act on; the command line prints it and exits with 1."""
+
+
+class ConfigError(GSTalkerError):
+    """A key, a value or a combination in the configuration is wrong."""
+
+
+class CaptureError(GSTalkerError):
+    """A capture folder is missing something, damaged, or not what the run was made from."""
+
+
+class MediaError(GSTalkerError):
+    """A video, sound or picture file cannot be used."""
+
+
+class BackendMissing(GSTalkerError):
+    """An optional part was asked for by name and is not installed; says the install line."""
+
+
+class RunError(GSTalkerError):
+    """A run folder, checkpoint or handoff cannot be used as asked."""

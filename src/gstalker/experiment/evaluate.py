@@ -1,0 +1,139 @@
+"""Render the test split of a run, with its controls, and score it.
+
+Four rows, always: ``ours``; ``static``, the head without sound; ``shuffled_audio``, the same run
+hearing another sentence; ``mean_frame``, the mean training frame. A mouth that moves is not yet a
+mouth that follows the sound: what ``ours`` has over the controls is what was learned.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from gstalker import files
+from gstalker.data.capture import Capture
+from gstalker.data.dataset import FrameDataset
+from gstalker.data.windows import shuffled_frames
+from gstalker.errors import RunError
+from gstalker.experiment.drive import to_uint8
+from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.train import make_method
+from gstalker.methods import Renderer
+from gstalker.metrics.ridge import yardstick
+from gstalker.metrics.score import Scorer
+
+log = logging.getLogger(__name__)
+
+ROWS = ("ours", "static", "shuffled_audio", "mean_frame")
+MEAN_FRAMES = 200
+"""Training frames, evenly spread, that the mean frame is the mean of."""
+
+
+def evaluate(run: RunFolder | str | Path) -> dict[str, Any]:
+    """Score a run's test split; writes ``frames/`` and ``scores.json``.
+
+    Args:
+        run: the run or its folder.
+
+    Returns:
+        What ``scores.json`` holds: ``protocol``, ``yardstick`` and ``rows``.
+
+    Raises:
+        RunError: the run is not trained or damaged.
+    """
+    run = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    config = run.config()
+    capture = Capture.open(config.capture)
+    method, features = make_method(config, capture)
+    dataset = FrameDataset(capture, features)
+    _, test_ids = capture.split()
+    scorer = Scorer(capture, test_ids)
+    rows: dict[str, Any] = {}
+    for name, pictures in _rows(method.load, run.path, dataset, test_ids):
+        shown = tqdm(pictures, total=len(test_ids), desc=name, unit="frame")
+        kept = _keep(shown, test_ids, run.frames_path) if name == "ours" else shown
+        rows[name] = scorer.score(kept)
+    scores = {
+        "protocol": scorer.protocol.as_dict(),
+        "run": run.path.name,
+        "capture": {"name": capture.name, "content_id": capture.content_id},
+        "yardstick": yardstick(capture, features).as_dict(),
+        "rows": rows,
+    }
+    files.write_json(run.scores_path, scores)
+    return scores
+
+
+def _rows(
+    load: Callable[..., Renderer], folder: Path, dataset: FrameDataset, ids: np.ndarray
+) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
+    """The rows one by one, each a stream of pictures."""
+    trained, silent = load(folder), load(folder, silent=True)
+    swapped = shuffled_frames(ids, dataset.capture.segments)
+    mean = mean_frame(dataset.capture)
+    yield "ours", (to_uint8(trained(dataset.frame(int(i)))[0]) for i in ids)
+    yield "static", (to_uint8(silent(dataset.frame(int(i)))[0]) for i in ids)
+    yield (
+        "shuffled_audio",
+        (
+            to_uint8(trained(dataset.frame(int(i), sound_of=int(j)))[0])
+            for i, j in zip(ids, swapped, strict=True)
+        ),
+    )
+    yield "mean_frame", (mean for _ in ids)
+
+
+def mean_frame(capture: Capture) -> np.ndarray:
+    """The mean of the training frames, ``uint8 [H, W, 3]``."""
+    train_ids, _ = capture.split()
+    spread = np.linspace(0, len(train_ids) - 1, min(MEAN_FRAMES, len(train_ids))).astype(int)
+    total = sum(capture.frame(int(i)).astype(np.float64) for i in train_ids[spread])
+    return np.round(total / len(spread)).astype(np.uint8)
+
+
+def _keep(
+    pictures: Iterator[np.ndarray], ids: np.ndarray, folder: Path
+) -> Iterator[np.ndarray]:
+    """Write each picture as ``<frame id>.png`` on its way."""
+    for index, picture in zip(ids, pictures, strict=True):
+        with files.replacing(folder / f"{index:06d}.png") as temporary:
+            Image.fromarray(picture).save(temporary, compress_level=1)
+        yield picture
+
+
+def read_scores(run: RunFolder) -> dict[str, Any]:
+    """A run's ``scores.json``.
+
+    Raises:
+        RunError: it was not evaluated yet, or the file is damaged.
+    """
+    try:
+        return json.loads(run.scores_path.read_text())
+    except FileNotFoundError as error:
+        raise RunError(f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}") from error
+    except ValueError as error:
+        raise RunError(f"{run.scores_path} is damaged; run: gstalker evaluate {run.path}") from error
+
+
+def summary(scores: dict[str, Any]) -> str:
+    """The scores as a table for the terminal: metrics down, rows across."""
+    rows = scores["rows"]
+    names = list(dict.fromkeys(metric for row in rows.values() for metric in row))
+    lines = [f"{'':24}" + "".join(f"{name:>20}" for name in rows)]
+    for metric in names:
+        cells = [_cell(rows[name].get(metric, {})) for name in rows]
+        lines.append(f"{metric:24}" + "".join(f"{cell:>20}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(value: dict[str, Any]) -> str:
+    if value.get("mean") is None:
+        return "n/a"
+    return f"{value['mean']:.3f} ± {value['stderr']:.3f}"

@@ -1,0 +1,156 @@
+"""One run: each stage of a method in order, going on where it was left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
+
+from gstalker.callbacks.checkpoint import Checkpoint
+from gstalker.callbacks.curve import Curve
+from gstalker.callbacks.preview import Preview
+from gstalker.callbacks.provenance import Provenance
+from gstalker.callbacks.scores import ScoreFrames
+from gstalker.config import RunConfig
+from gstalker.data.capture import Capture
+from gstalker.data.datamodule import CaptureDataModule, choose_features
+from gstalker.errors import ConfigError, GSTalkerError
+from gstalker.experiment.runs import RunFolder
+from gstalker.methods import METHODS, Method, StagePlan
+from gstalker.metrics.ridge import yardstick
+from gstalker.plugins import resolve
+from gstalker.stages.handoff import load_tensors
+
+log = logging.getLogger(__name__)
+
+
+def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
+    """The method that a config names, on a capture, and the kind of sound features it hears."""
+    kind = resolve(METHODS, config.method.name)
+    features = choose_features(capture, kind.sound(config.method.config))
+    method = kind(
+        config.method.config, capture, rasterizer=config.rasterizer.name, features=features
+    )
+    return method, features
+
+
+def train(config: RunConfig) -> RunFolder:
+    """Train every stage that is not finished yet; the same call resumes.
+
+    Args:
+        config: a frozen config.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        GSTalkerError: in a sentence, what is missing or wrong.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    capture = Capture.open(config.capture)
+    run = RunFolder.create(config, capture)
+    method, features = make_method(config, capture)
+    data = CaptureDataModule(capture, features=features, seed=config.seed)
+    plans = list(method.stages())
+    unknown = set(config.stages) - {plan.name for plan in plans}
+    if unknown:
+        raise ConfigError(
+            f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
+            + ", ".join(plan.name for plan in plans)
+        )
+    _say_yardstick(capture, features)
+    for place, plan in enumerate(plans):
+        if plan.name not in config.stages:
+            continue
+        if (run.path / plan.artefact).exists():
+            log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)
+            continue
+        _fit(plan, config, run, data, seed=config.seed * 1000 + place)
+    run.record("done")
+    return run
+
+
+def _fit(
+    plan: StagePlan, config: RunConfig, run: RunFolder, data: CaptureDataModule, seed: int
+) -> None:
+    folder = run.stage(plan.name)
+    run.record("running", stage=plan.name)
+    L.seed_everything(seed, verbose=False)
+    stage = plan.build(run.path)
+    curve = Curve(folder / "metrics.csv")
+    resume = folder / "last.ckpt"
+    trainer = L.Trainer(
+        accelerator="cpu" if config.device == "cpu" else "gpu",
+        devices=1,
+        max_steps=plan.steps,
+        max_epochs=-1,
+        callbacks=[
+            *plan.callbacks,
+            ScoreFrames(),
+            Preview(folder / "preview.png"),
+            curve,
+            Provenance(run.path / "provenance.json", {"features": data.features}),
+            Checkpoint(folder),
+            TQDMProgressBar(refresh_rate=20),
+        ],
+        logger=make_logger(config.logger.name, run, plan.name),
+        plugins=[LightningEnvironment()],  # under Slurm Lightning would take the requeue signal
+        val_check_interval=max(plan.steps // 8, 1),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=str(run.path),
+        log_every_n_steps=1_000_000,  # Curve logs means over stretches, not single frames
+    )
+    if resume.exists():
+        load_tensors(resume, "checkpoint")
+        log.info("stage %s goes on from %s", plan.name, resume)
+    began = time.monotonic()
+    try:
+        trainer.fit(stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
+    except GSTalkerError:
+        run.record("failed", stage=plan.name, step=trainer.global_step)
+        raise
+    if trainer.interrupted:
+        run.record("interrupted", stage=plan.name, step=trainer.global_step)
+        raise KeyboardInterrupt
+    plan.export(stage, run.path)
+    minutes = (time.monotonic() - began) / 60
+    run.record("running", **{f"{plan.name}_minutes": round(minutes, 2)})
+
+
+def make_logger(name: str, run: RunFolder, stage: str) -> Any:
+    """Lightning's logger of that name; ``csv`` and ``none`` need none, ``metrics.csv`` is always written.
+
+    Raises:
+        ConfigError: nobody knows it.
+        BackendMissing: its package is not installed.
+    """
+    loggers = {
+        "csv": None,
+        "none": None,
+        "tensorboard": "lightning.pytorch.loggers:TensorBoardLogger",
+        "wandb": "lightning.pytorch.loggers:WandbLogger",
+    }
+    if name in loggers and loggers[name] is None:
+        return False
+    kind = resolve({k: v for k, v in loggers.items() if v}, name)
+    if name == "wandb":
+        return kind(project="gstalker", name=f"{run.path.name}/{stage}", save_dir=str(run.path))
+    return kind(save_dir=str(run.path), name=stage)
+
+
+def _say_yardstick(capture: Capture, features: str) -> None:
+    """Say what the sound alone predicts of the mouth, before time is spent on a head."""
+    try:
+        log.info(yardstick(capture, features).sentence())
+    except ValueError as error:
+        log.info("no yardstick for the mouth: %s", error)

@@ -1,0 +1,115 @@
+"""The cloud: trainable raw tensors, one row per Gaussian.
+
+Raw means what Adam moves: log-scales, quaternions of any length, logits of opacity. ``splats``
+activates them. How rows come and go is ``surgery``; who must is ``density``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gstalker.gaussians import harmonics
+from gstalker.types import Deltas, Splats
+
+PARAMETERS = ("means", "scales", "quats", "opacities", "sh", "follow")
+"""Names of the raw tensors; also of their groups in the optimizer."""
+
+_SAFE = 1e-6
+
+
+class GaussianCloud(nn.Module):
+    """Raw Gaussians.
+
+    Args:
+        means: ``[N, 3]`` head space, world units.
+        scales: ``[N, 3]`` natural log of the deviations.
+        quats: ``[N, 4]`` wxyz, not normalised.
+        opacities: ``[N]`` logits.
+        sh: ``[N, K, 3]`` harmonic coefficients.
+        follow: ``[N]`` logits of how much each follows the head (1) rather than resting with
+            the torso (0).
+    """
+
+    def __init__(
+        self,
+        means: Float[Tensor, "N 3"],
+        scales: Float[Tensor, "N 3"],
+        quats: Float[Tensor, "N 4"],
+        opacities: Float[Tensor, " N"],
+        sh: Float[Tensor, "N K 3"],
+        follow: Float[Tensor, " N"],
+    ) -> None:
+        super().__init__()
+        for name, value in zip(PARAMETERS, (means, scales, quats, opacities, sh, follow), strict=True):
+            if len(value) != len(means):
+                raise ValueError(f"expected {len(means)} rows of {name}, but got {len(value)}")
+            setattr(self, name, nn.Parameter(value.detach().clone().contiguous()))
+
+    @classmethod
+    def empty(cls, sh_degree: int = 0) -> Self:
+        """A cloud of no Gaussians, to load a state into."""
+        terms = harmonics.count(sh_degree)
+        shapes = ((0, 3), (0, 3), (0, 4), (0,), (0, terms, 3), (0,))
+        return cls(*(torch.zeros(shape) for shape in shapes))
+
+    @classmethod
+    def from_splats(cls, splats: Splats, follow: Float[Tensor, " N"] | None = None) -> Self:
+        """The raw cloud that activates to ``splats``; ``follow`` in (0, 1), all head if not given."""
+        share = torch.full_like(splats.opacities, 1 - 1e-3) if follow is None else follow
+        return cls(
+            splats.means,
+            splats.scales.log(),
+            splats.quats,
+            torch.logit(splats.opacities, eps=_SAFE),
+            splats.sh,
+            torch.logit(share, eps=_SAFE),
+        )
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the harmonics."""
+        return int(self.sh.shape[1] ** 0.5) - 1
+
+    def splats(self, deltas: Deltas | None = None, rows: Int[Tensor, " R"] | None = None) -> Splats:
+        """Activate, after adding changes in raw space.
+
+        Args:
+            deltas: what to add; absent parts stay.
+            rows: the rows that ``deltas`` belong to; all of them if not given.
+        """
+        raw = {name: getattr(self, name) for name in PARAMETERS if name != "follow"}
+        if deltas is not None:
+            for name, value in raw.items():
+                change = getattr(deltas, name)
+                if change is not None:
+                    raw[name] = _added(value, change, rows)
+        return Splats(
+            means=raw["means"],
+            scales=raw["scales"].exp(),
+            quats=raw["quats"],
+            opacities=raw["opacities"].sigmoid(),
+            sh=raw["sh"],
+        )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take the number of Gaussians from the checkpoint: clouds grow as they train."""
+        for name in PARAMETERS:
+            value = state_dict.get(prefix + name)
+            if isinstance(value, Tensor) and value.shape != getattr(self, name).shape:
+                held = getattr(self, name)
+                held.data = torch.empty(value.shape, dtype=held.dtype, device=held.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _added(value: Tensor, change: Tensor, rows: Tensor | None) -> Tensor:
+    if change.ndim == 3 and change.shape[1] < value.shape[1]:  # a colour change has one harmonic
+        pad = value.shape[1] - change.shape[1]
+        change = nn.functional.pad(change, (0, 0, 0, pad))
+    return value + change if rows is None else value.index_add(0, rows, change)

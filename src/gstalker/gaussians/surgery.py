@@ -1,0 +1,98 @@
+"""Rows of the cloud come and go, and Adam's memory of them with them.
+
+A group of the optimizer belongs to a tensor of the cloud by its ``name``. Every function replaces the
+parameter in both places at once and moves ``exp_avg`` and ``exp_avg_sq`` under the new one, so rates,
+schedules and the count of steps go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
+
+
+@torch.no_grad()
+def keep(
+    optimizer: torch.optim.Optimizer | None, cloud: GaussianCloud, mask: Bool[Tensor, " N"]
+) -> None:
+    """Keep the rows where ``mask`` is set; the others go, with their state.
+
+    Raises:
+        ValueError: the mask has another length than the cloud.
+    """
+    if len(mask) != len(cloud):
+        raise ValueError(f"expected a mask of {len(cloud)} rows, but got {len(mask)}")
+    for name in PARAMETERS:
+        _replace(optimizer, cloud, name, lambda value: value[mask])
+
+
+@torch.no_grad()
+def append(
+    optimizer: torch.optim.Optimizer | None, cloud: GaussianCloud, rows: Mapping[str, Tensor]
+) -> None:
+    """Append rows in raw space; Adam knows nothing of them yet.
+
+    Args:
+        optimizer: None before training.
+        cloud: to grow.
+        rows: one tensor for each of ``PARAMETERS``, all of one length.
+
+    Raises:
+        ValueError: a tensor is missing, or lengths differ.
+    """
+    lengths = {len(rows[name]) for name in PARAMETERS if name in rows}
+    if set(rows) != set(PARAMETERS) or len(lengths) != 1:
+        raise ValueError(f"expected one tensor of one length for each of {PARAMETERS}, but got {sorted(rows)}")
+    for name in PARAMETERS:
+        new = rows[name]
+        _replace(
+            optimizer,
+            cloud,
+            name,
+            lambda value, new=new: torch.cat([value, new.to(value)]),
+            lambda state, new=new: torch.cat([state, torch.zeros_like(new, dtype=state.dtype)]),
+        )
+
+
+@torch.no_grad()
+def reset_opacities(
+    optimizer: torch.optim.Optimizer | None, cloud: GaussianCloud, most: float
+) -> None:
+    """Make nothing more opaque than ``most``, in (0, 1), and let Adam forget its opacity state."""
+    limit = float(torch.logit(torch.tensor(most)))
+    _replace(
+        optimizer, cloud, "opacities", lambda value: value.clamp_max(limit), torch.zeros_like
+    )
+
+
+def rows_of(cloud: GaussianCloud, ids: Int[Tensor, " R"]) -> dict[str, Tensor]:
+    """Copies of some rows, in raw space."""
+    return {name: getattr(cloud, name).detach()[ids].clone() for name in PARAMETERS}
+
+
+def _replace(
+    optimizer: torch.optim.Optimizer | None,
+    cloud: GaussianCloud,
+    name: str,
+    change: Callable[[Tensor], Tensor],
+    change_state: Callable[[Tensor], Tensor] | None = None,
+) -> None:
+    old = getattr(cloud, name)
+    new = nn.Parameter(change(old.detach()).contiguous(), requires_grad=old.requires_grad)
+    setattr(cloud, name, new)
+    if optimizer is None:
+        return
+    group = next((g for g in optimizer.param_groups if g.get("name") == name), None)
+    if group is None:
+        raise ValueError(f"the optimizer has no group named '{name}'")
+    state = optimizer.state.pop(old, None)
+    group["params"] = [new]
+    if state is not None:
+        for key in ("exp_avg", "exp_avg_sq"):
+            state[key] = (change_state or change)(state[key]).contiguous()
+        optimizer.state[new] = state

@@ -1,0 +1,1 @@
+"""What training minimises: ``photometric`` on whole pictures, ``perceptual`` on patches, ``regularize``."""

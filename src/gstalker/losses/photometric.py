@@ -1,0 +1,150 @@
+"""L1 and D-SSIM between pictures: the definition in torch, and a fused kernel for the CPU.
+
+The kernel's sources are ``native/src/photometric.cpp``; without it SSIM would be two thirds of a
+training step. It is used for float32 pictures on the CPU when it is built.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gstalker.native import library
+
+WINDOW = 11
+DEVIATION = 1.5
+C1, C2 = 0.01**2, 0.03**2
+"""Constants of Wang et al. 2004 for values in [0, 1]."""
+
+_P, _I = ctypes.c_void_p, ctypes.c_int
+
+
+def l1_dssim(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"], dssim_weight: float = 0.2
+) -> Float[Tensor, ""]:
+    """``(1 - w) mean|pred - truth| + w (1 - mean SSIM)`` (Kerbl et al. 2023, equation 7).
+
+    Args:
+        pred: pictures; the gradient goes here alone.
+        truth: of the same shape.
+        dssim_weight: w.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _same(pred, truth)
+    if native_fits(pred, truth):
+        return _Fused.apply(pred, truth, dssim_weight)
+    return reference_l1_dssim(pred, truth, dssim_weight)
+
+
+def reference_l1_dssim(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"], dssim_weight: float = 0.2
+) -> Float[Tensor, ""]:
+    """:func:`l1_dssim` in plain torch."""
+    l1 = (pred - truth).abs().mean()
+    return (1 - dssim_weight) * l1 + dssim_weight * (1 - ssim_map(pred, truth).mean())
+
+
+def ssim(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]
+) -> Float[Tensor, " B"]:
+    """Mean SSIM of each picture, without a gradient."""
+    _same(pred, truth)
+    with torch.no_grad():
+        if native_fits(pred, truth):
+            return torch.stack([_measure(p, t, 1.0, None)[1] for p, t in zip(pred, truth, strict=True)])
+        return ssim_map(pred, truth).mean((1, 2, 3))
+
+
+def ssim_map(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]
+) -> Float[Tensor, "B H W 3"]:
+    """SSIM at every pixel and channel: Gaussian window, zeros outside of the picture."""
+    x, y = pred.movedim(-1, 1), truth.movedim(-1, 1)
+    offsets = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
+    taps = torch.exp(-(offsets**2) / (2 * DEVIATION**2))
+    taps = (taps / taps.sum()).expand(3, 1, 1, -1)
+
+    def windowed(z: Tensor) -> Tensor:
+        rows = F.conv2d(z, taps, padding=(0, WINDOW // 2), groups=3)
+        return F.conv2d(rows, taps.transpose(2, 3), padding=(WINDOW // 2, 0), groups=3)
+
+    mx, my = windowed(x), windowed(y)
+    xx, yy = windowed(x * x) - mx * mx, windowed(y * y) - my * my
+    xy = windowed(x * y) - mx * my
+    values = (2 * mx * my + C1) * (2 * xy + C2) / ((mx * mx + my * my + C1) * (xx + yy + C2))
+    return values.movedim(1, -1)
+
+
+def region_l1(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"], boxes: Int[Tensor, "B 4"]
+) -> Float[Tensor, ""]:
+    """Mean absolute error inside one box per picture, averaged over pictures.
+
+    Args:
+        pred: pictures.
+        truth: of the same shape.
+        boxes: pixels x0, y0, x1, y1, the far ends excluded.
+    """
+    errors = [
+        (p[y0:y1, x0:x1] - t[y0:y1, x0:x1]).abs().mean()
+        for p, t, (x0, y0, x1, y1) in zip(pred, truth, boxes.tolist(), strict=True)
+    ]
+    return torch.stack(errors).mean()
+
+
+def native_fits(*pictures: Tensor) -> bool:
+    """Whether the fused kernel can take these pictures: float32, on the CPU, and it is built."""
+    on_cpu = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in pictures)
+    return on_cpu and library.available()
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pred: Tensor, truth: Tensor, dssim_weight: float) -> Tensor:
+        pairs = list(zip(pred, truth, strict=True))
+        gradient = torch.empty_like(pred, memory_format=torch.contiguous_format)
+        wanted = ctx.needs_input_grad[0]
+        parts = [
+            _measure(p, t, dssim_weight, g if wanted else None)
+            for (p, t), g in zip(pairs, gradient, strict=True)
+        ]
+        if wanted:
+            ctx.save_for_backward(gradient if len(pairs) == 1 else gradient / len(pairs))
+        losses = [(1 - dssim_weight) * l1 + dssim_weight * (1 - similarity) for l1, similarity in parts]
+        return torch.stack(losses).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g_loss: Tensor) -> tuple[Any, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * g_loss, None, None
+
+
+def _measure(
+    pred: Tensor, truth: Tensor, dssim_weight: float, gradient: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Mean absolute error and mean SSIM of one pair, and the loss's gradient if there is room for it."""
+    height, width, _ = pred.shape
+    pred, truth = pred.contiguous(), truth.contiguous()
+    scratch = torch.empty(3, height, width, 3)
+    loss = (ctypes.c_double * 2)()
+    kernels = library.load()
+    kernel = library.declare(kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _P, _I)
+    p = library.pointer
+    status = kernel(
+        height, width, p(pred), p(truth), dssim_weight, p(gradient), p(scratch), loss, library.threads()
+    )
+    library.check(status, "gst_photometric")
+    return torch.tensor(loss[0], dtype=torch.float32), torch.tensor(loss[1], dtype=torch.float32)
+
+
+def _same(pred: Tensor, truth: Tensor) -> None:
+    if pred.shape != truth.shape:
+        raise ValueError(f"expected two pictures of one shape, but got {list(pred.shape)} and {list(truth.shape)}")

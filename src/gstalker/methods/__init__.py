@@ -1,0 +1,64 @@
+"""One file per published method. A method is its config, its stages, and how to load a trained run.
+
+A method's class carries its own ``Config`` dataclass; ``method.name`` in a run's config is a key of
+``METHODS`` or an import path ``module:Class``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning as L
+from torch import Tensor
+
+from gstalker.data.capture import Capture
+from gstalker.types import FrameBatch
+
+METHODS = {"gstalker": "gstalker.methods.gstalker:GSTalker"}
+"""Methods by name."""
+
+Renderer = Callable[[FrameBatch], Tensor]
+"""Pictures ``[B, H, W, 3]`` in [0, 1] for a batch."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a method's training."""
+
+    name: str
+    """Also the name of its folder in the run."""
+    steps: int
+    """Optimizer steps."""
+    build: Callable[[Path], L.LightningModule]
+    """The module to train, given the run's folder (for what earlier stages left there)."""
+    export: Callable[[L.LightningModule, Path], None]
+    """Writes what the stage leaves, given the run's folder."""
+    artefact: str
+    """That file, relative to the run's folder; it is there if and only if the stage is finished."""
+    callbacks: Sequence[L.Callback] = field(default_factory=list)
+    """What the stage needs beside the usual ones."""
+
+
+class Method(Protocol):
+    """What train, evaluate and drive ask of a method."""
+
+    Config: type
+    """A dataclass; every field has a default and a line of documentation."""
+
+    def __init__(self, config: Any, capture: Capture, *, rasterizer: str, features: str) -> None: ...
+
+    @staticmethod
+    def sound(config: Any) -> str:
+        """Kind of sound features that the config asks for; may be ``auto``."""
+        ...
+
+    def stages(self) -> Sequence[StagePlan]:
+        """The stages in order."""
+        ...
+
+    def load(self, folder: Path, *, silent: bool = False) -> Renderer:
+        """The trained run as a function; ``silent`` gives its head without sound, the control."""
+        ...

@@ -1,0 +1,113 @@
+"""Find, check and load the compiled kernels; say what to do where they are missing."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gstalker.errors import BackendMissing
+from gstalker.native import build
+
+ISA_VARIABLE = "GSTALKER_ISA"
+"""Environment variable that overrides the choice of instruction set, for tests."""
+BUILD_COMMAND = "python -m gstalker.native"
+
+
+def load(isa: str | None = None) -> ctypes.CDLL:
+    """The kernels for an instruction set: the one given, that of ``GSTALKER_ISA``, or the best here.
+
+    Raises:
+        BackendMissing: not built, stale, or not for this processor; says the command to type.
+    """
+    return _load(isa or os.environ.get(ISA_VARIABLE) or best_isa())
+
+
+@functools.cache
+def _load(isa: str) -> ctypes.CDLL:
+    if isa not in supported_isas():
+        raise BackendMissing(
+            f"kernels for '{isa}' cannot run on this processor, which has: {', '.join(supported_isas())}."
+        )
+    path = build.library_path(isa)
+    if not path.exists():
+        raise BackendMissing(f"the native kernels are not built ({path} is missing).\n  Run: {BUILD_COMMAND}")
+    try:
+        kernels = ctypes.CDLL(str(path))
+        kernels.gst_source_hash.restype = ctypes.c_char_p
+        found = kernels.gst_source_hash().decode()
+    except (OSError, AttributeError) as error:
+        raise BackendMissing(f"{path} cannot be loaded ({error}).\n  Run: {BUILD_COMMAND}") from error
+    if found != build.source_hash():
+        raise BackendMissing(f"{path} was built from other sources than these.\n  Run: {BUILD_COMMAND}")
+    return kernels
+
+
+def available() -> bool:
+    """Whether the kernels can be loaded."""
+    try:
+        load()
+    except BackendMissing:
+        return False
+    return True
+
+
+def describe() -> str:
+    """One line for records: the instruction set in use, or why there is none."""
+    try:
+        kernels = load()
+    except BackendMissing as error:
+        return str(error).splitlines()[0]
+    kernels.gst_isa.restype = ctypes.c_char_p
+    return f"{kernels.gst_isa().decode()} {build.source_hash()}"
+
+
+@functools.cache
+def supported_isas() -> tuple[str, ...]:
+    """Instruction sets that this processor runs, the best first."""
+    if build.instruction_sets() == ["generic"]:
+        return ("generic",)
+    capability = torch.backends.cpu.get_cpu_capability()
+    level = {"AVX512": 0, "AVX2": 1}.get(capability, 2)
+    return ("avx512", "avx2", "generic")[level:]
+
+
+def best_isa() -> str:
+    """The best instruction set of this processor."""
+    return supported_isas()[0]
+
+
+def threads() -> int:
+    """Threads that a kernel may use: torch's, whose pool it shares."""
+    return torch.get_num_threads()
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Address of a tensor's data for a kernel; None becomes a null pointer.
+
+    Raises:
+        ValueError: it is not on the CPU, or its rows do not lie one after the other.
+    """
+    if tensor is None:
+        return ctypes.c_void_p(None)
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise ValueError(f"expected a contiguous CPU tensor, but got one on {tensor.device} of strides {tensor.stride()}")
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def check(status: int, kernel: str) -> None:
+    """Raise if a kernel refused its arguments."""
+    if status:
+        raise ValueError(f"kernel {kernel} refused its arguments (status {status})")
+
+
+def declare(kernels: ctypes.CDLL, name: str, *types: Any) -> Any:
+    """A kernel's function with its argument types set."""
+    function = getattr(kernels, name)
+    function.argtypes = types
+    function.restype = ctypes.c_int
+    return function

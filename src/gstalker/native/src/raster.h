@@ -1,0 +1,100 @@
+// The rasterizer's data: what passes between projection, tiling and blending.
+//
+// A picture is cut into tiles of 32x32 pixels; a tile is 64 blocks of 4x4 pixels, one block being
+// one 16-lane vector. For every Gaussian and tile that meet there is a Pair with a bit for each
+// block that the Gaussian's ellipse touches; the blender visits just those. Pairs of a Gaussian own
+// consecutive gradient slots, which are summed in a fixed order: no atomics, and the same bits
+// for any number of threads.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+namespace gst {
+
+constexpr int kTile = 32, kBlock = 4, kBlocksAcross = kTile / kBlock, kBlocks = 64, kTilePixels = kTile * kTile;
+constexpr int kChunk = 2048;       // Gaussians per task
+constexpr int kLanes = 16;
+
+constexpr float kDilation = 0.3f;  // pixels^2 added to the projected covariance (Kerbl et al. 2023)
+constexpr float kNear = 0.01f;     // world units in front of the camera
+constexpr float kAlphaMost = 0.99f;
+constexpr float kLog2AlphaLeast = -7.994353436858858f;  // log2(1/255): the cut-off
+constexpr float kTransmittanceLeast = 1e-4f;            // a pixel this dark is finished
+constexpr float kHuge = 1e30f;     // beyond this a number is treated as damaged
+constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+constexpr int kNever = 0x7fffffff;
+constexpr uint32_t kUnseen = 0xffffffffu;
+constexpr int kMoments = 9, kSlot = 12;  // floats used and reserved in a gradient slot
+
+// A buffer that only grows; its old content is not kept.
+template <class T> class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(data_); }
+  T* reserve(size_t count) {
+    if (count > capacity_) {
+      std::free(data_);
+      data_ = nullptr;
+      capacity_ = count + count / 4 + 64;
+      data_ = static_cast<T*>(std::aligned_alloc(64, (capacity_ * sizeof(T) + 63) / 64 * 64));
+      if (!data_) { capacity_ = 0; throw std::bad_alloc(); }
+    }
+    return data_;
+  }
+  T* get() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t capacity_ = 0;
+};
+
+// One projected Gaussian. log2(alpha) at offset (dx, dy) from the centre is
+// a dx^2 + b dx dy + c dy^2 + log2_opacity.
+struct alignas(64) Projected {
+  float x, y, a, b, c, log2_opacity, red, green, blue;
+  // The ellipse where alpha = 1/255: at height dy its x runs over slope*dy +- sqrt(reach - bend*dy^2).
+  float slope, reach, bend;
+  float dy_at_right;         // height of its rightmost point
+  float half_x, half_y;      // half of its bounding box; half_y < 0 where it is not seen
+  float depth;
+};
+static_assert(sizeof(Projected) == 64, "one cache line");
+
+struct Pair { uint64_t blocks; uint32_t gaussian, slot; };
+
+struct Camera { float fx, fy, cx, cy, view[12]; int width, height; };
+
+struct Workspace {
+  int width = 0, height = 0, tiles_x = 0, tiles_y = 0, count = -1;
+  bool keeps_state = false;
+  Camera camera{};
+  Buffer<Projected> projected;
+  Buffer<uint32_t> key, key_other, order_a, order_b;
+  const uint32_t* order = nullptr;          // Gaussians by depth
+  Buffer<uint32_t> chunk_pairs, first_slot, slots;  // of a chunk; of a Gaussian
+  size_t slot_count = 0;
+  Buffer<Pair> emitted, pairs;              // by Gaussian; by tile and depth
+  Buffer<uint32_t> emitted_tile;
+  Buffer<int> tile_counts, tile_first;
+  Buffer<float> transmittance;              // of each pixel in the end, by tile and block
+  Buffer<int> death;                        // index of the pair that finished each pixel
+  Buffer<float> moments;                    // gradient slots
+  int tiles() const { return tiles_x * tiles_y; }
+};
+
+struct Inputs { const float *means, *scales, *quats, *opacities, *colors; };
+struct Gradients { float *means, *scales, *quats, *opacities, *colors, *means2d; };
+
+void project(Workspace&, const Inputs&, int first, int last);
+void project_backward(const Workspace&, const Inputs&, const Gradients&, int first, int last);
+void sort_and_tile(Workspace&, int threads);
+void blend_tile(Workspace&, int tile, float* image, float* alpha);
+void blend_tile_backward(Workspace&, int tile, const float* g_image, const float* g_alpha);
+
+inline int chunks(int count) { return (count + kChunk - 1) / kChunk; }
+
+}  // namespace gst

@@ -1,0 +1,87 @@
+"""From a name in the configuration to a class: ``native``, or ``my_lab.fast:Fast``.
+
+Every seam keeps a table ``name -> "module:Class"`` in its ``__init__``. Choosing from it imports
+that one module and no other, so an absent optional package matters only to who asks for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from gstalker.errors import BackendMissing, ConfigError
+
+INSTALL_LINES = {
+    "decord": "pip install decord",
+    "diff_gaussian_rasterization": (
+        "pip install --no-build-isolation "
+        "git+https://github.com/graphdeco-inria/diff-gaussian-rasterization   (needs nvcc)"
+    ),
+    "gsplat": "pip install 'gstalker[cuda]'",
+    "mediapipe": "pip install 'gstalker[prepare]'",
+    "tensorboard": "pip install 'gstalker[tensorboard]'",
+    "tensorboardX": "pip install 'gstalker[tensorboard]'",
+    "tinycudann": (
+        "pip install --no-build-isolation "
+        "'git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch'   (needs nvcc)"
+    ),
+    "wandb": "pip install 'gstalker[wandb]'",
+}
+"""What to type for an optional package, by the name it is imported under."""
+
+
+def resolve(table: Mapping[str, str], name: str) -> Any:
+    """The class (or function) of a name.
+
+    Args:
+        table: a seam's ``name -> "module:Class"``.
+        name: a key of the table, or an import path ``module:Class`` of one's own.
+
+    Raises:
+        ConfigError: nobody knows the name; says the nearest and all that are known.
+        BackendMissing: known, but a package that it needs is absent or broken; says the install line.
+    """
+    path = table.get(name, name)
+    module_name, colon, attribute = path.partition(":")
+    if not (colon and module_name and attribute):
+        raise ConfigError(f"'{name}' is not known{did_you_mean(name, table)}\n  {_known(table)}")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(
+                f"'{name}' names the module {module_name}, which cannot be found.\n"
+                "  Install it, or put its folder into PYTHONPATH."
+            ) from error
+        if (error.name or "").startswith("gstalker"):
+            raise  # a fault of ours, not something to install
+        raise BackendMissing(missing(name, error)) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise ConfigError(
+            f"'{name}': the module {module_name} has no '{attribute}'{did_you_mean(attribute, dir(module))}"
+        ) from error
+
+
+def missing(name: str, error: ImportError) -> str:
+    """The sentence for a part that cannot be imported: what it lacks and what to type."""
+    package = (error.name or "").partition(".")[0]
+    line = INSTALL_LINES.get(package)
+    if line is None and isinstance(error, ModuleNotFoundError) and package:
+        line = f"pip install {package}"
+    if line is None or not isinstance(error, ModuleNotFoundError):
+        return f"'{name}' cannot be used here: {error}.\n  Run: gstalker doctor"
+    return f"'{name}' was asked for, but {package} is not installed.\n  Install it with: {line}"
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    """``. Did you mean 'x'?`` if something known is near; a full stop otherwise."""
+    near = difflib.get_close_matches(word, [str(k) for k in known], n=1)
+    return f". Did you mean '{near[0]}'?" if near else "."
+
+
+def _known(table: Mapping[str, str]) -> str:
+    return f"Known: {', '.join(table)}; or an import path of your own, module:Class."

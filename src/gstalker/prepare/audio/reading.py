@@ -1,0 +1,122 @@
+"""Sound out of any file that FFmpeg's libraries read, as 16 kHz mono."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gstalker.errors import BackendMissing, MediaError
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+
+RATE_HZ = 16_000
+_GAP_S = 0.05
+"""Holes in the time stamps longer than this are filled with silence; shorter ones are rounding."""
+
+
+def read(path: Path) -> np.ndarray:
+    """All of a file's sound, from its first sample on.
+
+    Returns:
+        ``float32 [S]`` in [-1, 1] at 16 kHz, at least one sample.
+
+    Raises:
+        MediaError: it is missing, empty, not a sound file, or holds no samples.
+    """
+    return _read(path, None)
+
+
+def read_from(path: Path, start_s: float, count: int) -> np.ndarray:
+    """``count`` samples of a file's sound from ``start_s`` on the container's clock.
+
+    What begins later or ends earlier is silence, so sound and pictures stay on one time base.
+
+    Raises:
+        MediaError: as :func:`read`.
+    """
+    samples = _read(path, start_s)
+    return np.pad(samples[:count], (0, max(count - len(samples), 0)))
+
+
+def _read(path: Path, start_s: float | None) -> np.ndarray:
+    try:
+        import av
+    except ImportError as error:
+        raise BackendMissing(
+            f"reading {path} needs PyAV, which is not installed.\n  Install it with: pip install av"
+        ) from error
+    if not path.is_file():
+        raise MediaError(f"there is no sound file at {path}.")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path} is empty (0 bytes); copy or record it again.")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise MediaError(f"{path} has no sound.")
+            pieces = list(_pieces(container, start_s))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(f"{path} cannot be read as sound ({reason}).") from error
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if len(samples) == 0:
+        raise MediaError(f"{path} holds no sound: 0 samples.")
+    if not np.isfinite(samples).all():
+        raise MediaError(f"{path} holds samples that are not numbers.")
+    return np.clip(samples, -1, 1).astype(np.float32)
+
+
+def _pieces(container: av.container.InputContainer, start_s: float | None) -> Iterator[np.ndarray]:
+    """Runs of samples; the first is cut, or preceded by silence, to begin at ``start_s``."""
+    import av
+
+    # Channels are averaged here: FFmpeg's own float downmix adds them up at 0.7, and clips.
+    resampler = av.AudioResampler(format="fltp", rate=RATE_HZ)
+    written = 0
+    origin = start_s
+    ahead = 0
+    for time_s, frame in _decoded(container):
+        if time_s is not None:
+            origin = time_s if origin is None else origin
+            behind = round((time_s - origin) * RATE_HZ) - written
+            if written == 0 and start_s is not None and behind < 0:
+                ahead = -behind
+                written = behind
+            elif behind > _GAP_S * RATE_HZ:
+                yield np.zeros(behind, np.float32)
+                written += behind
+        frame.pts = None
+        for run in _resampled(resampler, frame):
+            written += len(run)
+            ahead, run = max(ahead - len(run), 0), run[min(ahead, len(run)) :]
+            yield run
+    for run in _resampled(resampler, None):
+        yield run[min(ahead, len(run)) :]
+        ahead = max(ahead - len(run), 0)
+
+
+def _decoded(
+    container: av.container.InputContainer,
+) -> Iterator[tuple[float | None, av.AudioFrame]]:
+    """Decoded frames with their times; a broken packet leaves a hole, nothing more."""
+    import av
+
+    stream = container.streams.audio[0]
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            yield frame.time, frame
+
+
+def _resampled(
+    resampler: av.AudioResampler, frame: av.AudioFrame | None
+) -> Iterator[np.ndarray]:
+    for part in resampler.resample(frame):
+        yield part.to_ndarray().mean(0)

@@ -1,0 +1,151 @@
+"""The encoder of OpenAI's Whisper tiny.en, in plain torch: what the mouth is heard best with.
+
+A ridge regression from its rows to the mouth opening reaches r = 0.92 on an unseen take, log-mel
+0.83 (our feasibility trial). The network is described in Radford et al. 2022, section 2.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from gstalker import weights
+from gstalker.errors import GSTalkerError
+from gstalker.prepare.audio import mel
+from gstalker.prepare.audio.reading import RATE_HZ
+
+MODEL = "whisper_tiny_en"
+WIDTH, HEADS, BLOCKS, POSITIONS = 384, 6, 4, 1500
+ROW_SAMPLES = 320
+WINDOW_SAMPLES = 30 * RATE_HZ
+CONTEXT_S = 1.0
+"""Most that is heard before and after the rows that are kept, inside a take longer than a chunk."""
+
+
+def features(takes: Sequence[np.ndarray], chunk_s: float) -> np.ndarray:
+    """Two rows per video frame.
+
+    Args:
+        takes: ``float32 [S]`` each, whole frames of 640 samples.
+        chunk_s: how much is heard at once, at most 30 s.
+
+    Returns:
+        ``float32 [sum(S) / 320, 384]``.
+
+    Raises:
+        BackendMissing: the weights are missing.
+        GSTalkerError: they are damaged.
+    """
+    net = _Encoder(_tensors(weights.find(MODEL)))
+    plan = [(take, window) for take in takes for window in windows(len(take) // ROW_SAMPLES, chunk_s)]
+    rows = []
+    for take, (first, stop, keep_from, keep_to) in tqdm(plan, desc="whisper", unit="chunk", disable=None):
+        heard = net(torch.from_numpy(take[first * ROW_SAMPLES : stop * ROW_SAMPLES].copy()))
+        rows.append(heard[keep_from - first : keep_to - first])
+    return torch.cat(rows).numpy() if rows else np.zeros((0, WIDTH), np.float32)
+
+
+def windows(rows: int, chunk_s: float) -> Iterator[tuple[int, int, int, int]]:
+    """What to hear at once and what of it to keep, in rows: first, stop, keep from, keep to."""
+    chunk = min(round(chunk_s * RATE_HZ / ROW_SAMPLES), POSITIONS)
+    if rows <= chunk:
+        if rows:
+            yield 0, rows, 0, rows
+        return
+    context = min(round(CONTEXT_S * RATE_HZ / ROW_SAMPLES), chunk // 4)
+    kept = 0
+    while kept < rows:
+        first = min(max(kept - context, 0), rows - chunk)
+        stop = first + chunk
+        keep_to = rows if stop == rows else stop - context
+        yield first, stop, kept, keep_to
+        kept = keep_to
+
+
+def encode(samples: np.ndarray, model: Path | None = None) -> np.ndarray:
+    """Rows for up to 30 s of sound, heard at once.
+
+    Args:
+        samples: ``float32 [S]``.
+        model: the weights; the known ones by default.
+
+    Returns:
+        ``float32 [S / 320, 384]``, rounded up.
+    """
+    net = _Encoder(_tensors(model or weights.find(MODEL)))
+    return net(torch.from_numpy(np.asarray(samples, np.float32))).numpy()
+
+
+class _Encoder:
+    """The forward pass over the checkpoint's own tensors; a batch of one."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self._t = tensors
+        self._positions = _sinusoids()
+
+    @torch.no_grad()
+    def __call__(self, samples: Tensor) -> Tensor:
+        """``[S]`` to ``[ceil(S / 320), 384]``, the sound padded with silence to 30 s."""
+        rows = math.ceil(samples.shape[0] / ROW_SAMPLES)
+        padded = functional.pad(samples, (0, WINDOW_SAMPLES - samples.shape[0]))
+        power = mel.log_power(padded)
+        power = (torch.maximum(power, power.max() - mel.RANGE_DECADES) + 4) / 4
+        x = functional.gelu(self._conv("conv1", power[None], stride=1))
+        x = functional.gelu(self._conv("conv2", x, stride=2))[0].T + self._positions
+        for k in range(BLOCKS):
+            x = x + self._attend(f"blocks.{k}.attn", self._norm(f"blocks.{k}.attn_ln", x))
+            hidden = functional.gelu(self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x)))
+            x = x + self._linear(f"blocks.{k}.mlp.2", hidden)
+        return self._norm("ln_post", x)[:rows]
+
+    def _attend(self, name: str, x: Tensor) -> Tensor:
+        query, key, value = (
+            self._linear(f"{name}.{part}", x).view(-1, HEADS, WIDTH // HEADS).transpose(0, 1)
+            for part in ("query", "key", "value")
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self._linear(f"{name}.out", mixed.transpose(0, 1).reshape(-1, WIDTH))
+
+    def _conv(self, name: str, x: Tensor, stride: int) -> Tensor:
+        weight, bias = self._t[f"{name}.weight"], self._t[f"{name}.bias"]
+        return functional.conv1d(x, weight, bias, stride=stride, padding=1)
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return functional.linear(x, self._t[f"{name}.weight"], self._t.get(f"{name}.bias"))
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, (WIDTH,), self._t[f"{name}.weight"], self._t[f"{name}.bias"])
+
+
+@lru_cache(maxsize=1)
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The checkpoint in float32, its names without ``encoder.``."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        loaded = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise GSTalkerError(
+            f"{path} cannot be read ({error}).\n  Run: gstalker weights check {MODEL}"
+        ) from error
+    named = {name.removeprefix("encoder."): tensor.float() for name, tensor in loaded.items()}
+    if named.get("ln_post.weight", torch.empty(0)).shape != (WIDTH,):
+        raise GSTalkerError(f"{path} is not the encoder of Whisper tiny.en.\n  Run: gstalker weights check {MODEL}")
+    return named
+
+
+def _sinusoids() -> Tensor:
+    """Whisper's positions, ``[1500, 384]``: sines of 192 periods, then their cosines."""
+    half = WIDTH // 2
+    rate = torch.exp(-math.log(10_000) / (half - 1) * torch.arange(half))
+    angle = torch.arange(POSITIONS)[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

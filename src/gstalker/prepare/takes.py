@@ -1,0 +1,153 @@
+"""Where a video jumps, and which of its pictures are damaged, told from small copies of its frames.
+
+A jump cut between two takes of one person in one chair changes little: here it is a step in time
+that is large beside the steps around it *and* moves pixels that are otherwise still. Steps that
+are only nearly so are put before the landmarks, which tell a jump from a quick nod.
+Tried on 100 joined takes of one man and on three single takes; the numbers are below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+THUMB_SIDE = 48
+"""Longer side of the small copies in pixels."""
+_AROUND = 3
+"""Steps looked at before and after a step."""
+SURE_RATIO, SURE_NEW = 2.2, 0.04
+"""A cut for certain. In the trial cuts had at least 2.4 and 0.059, other steps at most 2.05 with
+0.031 or 1.98 with 0.105."""
+LIKELY_RATIO, LIKELY_NEW = 1.35, 0.02
+"""Worth asking the landmarks."""
+JUMP_RATIO, JUMP_LEAST = 3.0, 0.03
+"""The landmarks jump: this much more than before and after, and by this share of the outer-eye
+distance."""
+_GREY_SHARE = 0.25
+"""More mid-grey than usual on this share of the picture: a decoder that lost its reference."""
+_FLASH_LONGEST = 12
+"""Frames; a longer excursion is a take of its own."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How a sequence of pictures moves; entry ``i`` is the step from ``i - 1`` to ``i``."""
+
+    ratio: np.ndarray
+    """``[n]``: mean change beside the largest of the steps around it."""
+    new: np.ndarray
+    """``[n]``: share of pixels that change and do not change around it."""
+
+
+@dataclass(frozen=True)
+class Takes:
+    """What was found."""
+
+    cuts: list[int]
+    """First frames of all takes but the first."""
+    damaged: list[tuple[int, int, str]]
+    """Start, stop and reason of runs of unusable pictures."""
+    asked: int
+    """Steps that the landmarks were asked about."""
+
+
+def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]]) -> Takes:
+    """Find cuts and damaged pictures.
+
+    Args:
+        thumbs: ``uint8 [F, h, w, 3]``, may be memory-mapped.
+        jumps: for quadruples of neighbouring frames, whether the face jumps in their middle.
+    """
+    grey = grey_pictures(thumbs)
+    kept = np.flatnonzero(~grey)
+    flashes = _flashes(thumbs, kept)
+    kept = np.setdiff1d(kept, flashes)
+    steps = measure(thumbs, kept)
+    sure = (steps.ratio > SURE_RATIO) & (steps.new > SURE_NEW)
+    likely = (steps.ratio > LIKELY_RATIO) & (steps.new > LIKELY_NEW) & ~sure
+    asked = [k for k in np.flatnonzero(likely) if 2 <= k < len(kept) - 1]
+    answers = jumps([tuple(int(i) for i in kept[k - 2 : k + 2]) for k in asked]) if asked else []
+    places = np.union1d(np.flatnonzero(sure), [k for k, yes in zip(asked, answers, strict=True) if yes])
+    # Damaged pictures between two takes go to the later one: they were the start of its file.
+    cuts = [int(kept[int(k) - 1]) + 1 for k in places]
+    damaged = [(a, b, "damaged picture: grey where nothing was decoded") for a, b in runs(grey)]
+    flashed = np.zeros(len(thumbs), bool)
+    flashed[flashes] = True
+    damaged += [(a, b, "damaged picture: flashes up between two that agree") for a, b in runs(flashed)]
+    return Takes(cuts, sorted(damaged), len(asked))
+
+
+def grey_pictures(thumbs: np.ndarray) -> np.ndarray:
+    """``bool [F]``: much more of the picture is plain mid-grey than in the video as a whole."""
+    share = np.empty(len(thumbs))
+    for k, thumb in enumerate(thumbs):
+        lowest, highest = thumb.min(-1).astype(int), thumb.max(-1).astype(int)
+        share[k] = ((highest - lowest < 10) & (abs(lowest + highest - 256) < 32)).mean()
+    return share > np.median(share) + _GREY_SHARE
+
+
+def measure(thumbs: np.ndarray, kept: np.ndarray) -> Steps:
+    """Measure the steps between consecutive ones of the frames ``kept``."""
+    n = len(kept)
+    ratio, new = np.zeros(n), np.zeros(n)
+    window: dict[int, np.ndarray] = {}
+    mean = np.zeros(n)
+    for i in range(1, n + _AROUND):
+        if i < n:
+            window[i] = _difference(thumbs[kept[i - 1]], thumbs[kept[i]])
+            mean[i] = window[i].mean()
+        at = i - _AROUND
+        if at < 1:
+            continue
+        around = [j for j in range(at - _AROUND + 1, at + _AROUND) if j != at and j in window]
+        if around:
+            ratio[at] = mean[at] / (mean[around].max() + 0.1)
+            still = np.max([window[j] for j in around], axis=0)
+            new[at] = (window[at] > 2 * still + 6).mean()
+        window.pop(at - _AROUND, None)
+    return Steps(ratio, new)
+
+
+def jumps_between(faces: np.ndarray, eye_corners: tuple[int, int]) -> bool:
+    """Whether a face jumps between the second and the third of four frames.
+
+    Args:
+        faces: ``[4, L, 2]`` points; NaN without a face.
+        eye_corners: indices of the outer eye corners.
+    """
+    if not np.isfinite(faces[1:3]).all():
+        return False
+    ruler = np.linalg.norm(faces[1:3, eye_corners[0]] - faces[1:3, eye_corners[1]], axis=-1).mean()
+    moved = np.median(np.linalg.norm(np.diff(faces, axis=0), axis=-1), axis=-1) / ruler
+    usual = np.nanmax([moved[0], moved[2], 0.0])
+    return bool(moved[1] > JUMP_RATIO * usual and moved[1] > JUMP_LEAST)
+
+
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Start and stop of every run of true entries."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _flashes(thumbs: np.ndarray, kept: np.ndarray) -> list[int]:
+    """Frames of short excursions: the picture leaves and comes back to where it was."""
+    n = len(kept)
+    mean = np.array([0.0] + [_difference(thumbs[kept[i - 1]], thumbs[kept[i]]).mean() for i in range(1, n)])
+    usual = float(np.median(mean[1:])) if n > 1 else 0.0
+    large = np.flatnonzero(mean > 4 * usual + 6)
+    found: list[int] = []
+    for leave in large:
+        backs = large[(large > leave) & (large <= leave + _FLASH_LONGEST)]
+        for back in backs:
+            returned = _difference(thumbs[kept[leave - 1]], thumbs[kept[back]]).mean()
+            if returned < 0.35 * min(mean[leave], mean[back]):
+                found.extend(int(i) for i in kept[leave:back])
+                break
+    return found
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Largest change over the three colours, ``float32 [h, w]``."""
+    return np.abs(a.astype(np.int16) - b.astype(np.int16)).max(-1).astype(np.float32)

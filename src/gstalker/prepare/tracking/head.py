@@ -1,0 +1,183 @@
+"""From landmarks to a tracked head: the whole fit, and which frames it cannot vouch for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gstalker.errors import MediaError
+from gstalker.face import LAYOUTS
+from gstalker.prepare.takes import runs
+from gstalker.prepare.tracking import pose, shape
+from gstalker.prepare.tracking.pose import Lens, Poses
+from gstalker.prepare.tracking.smooth import jitter, smooth
+
+log = logging.getLogger(__name__)
+
+_FACE = LAYOUTS["mediapipe478"]
+_OUTLIER_TIMES = 8.0
+"""A frame whose points miss by this many usual deviations more than usual is dropped ..."""
+_OUTLIER_SHARE = 0.03
+"""... if they also miss by this share of the outer-eye distance."""
+_LEAST_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Head:
+    """What tracking found; see ``data.capture`` for the arrays."""
+
+    poses: np.ndarray
+    mesh: np.ndarray
+    eye: np.ndarray
+    mouth: np.ndarray
+    lens: Lens
+    dropped: list[tuple[int, int, str]]
+    """Start, stop and reason of frames without a face or with one that does not fit."""
+    report: dict[str, Any]
+    """The tracker's account of itself."""
+
+
+def track(
+    points: np.ndarray,
+    canonical: np.ndarray,
+    *,
+    segments: Sequence[tuple[int, int]],
+    unusable: np.ndarray,
+    size: tuple[int, int],
+    centre: tuple[float, float],
+    focal_px: float | None,
+    smooth_frames: float,
+) -> Head:
+    """Fit one head to a clip.
+
+    Args:
+        points: ``[F, 478, 2]`` pixels; NaN without a face.
+        canonical: ``[468, 3]`` the face to start from.
+        segments: takes.
+        unusable: ``bool [F]``, frames known to be damaged.
+        size: of the picture, width and height.
+        centre: principal point, pixels.
+        focal_px: the focal length where it is known.
+        smooth_frames: deviation of the smoothing, frames.
+    """
+    seen = np.isfinite(points).all((1, 2))
+    ids = np.flatnonzero(seen & ~unusable)
+    if len(ids) < _LEAST_FRAMES:
+        raise MediaError(f"a face is found in only {len(ids)} frames; at least {_LEAST_FRAMES} are needed.")
+    faces = points[ids][:, : len(canonical)].astype(np.float64)
+    focal = _focal(faces, canonical, size[1], centre, focal_px)
+    lens = Lens(focal.focal_px, *centre)
+    chosen = shape.subset(len(ids))
+    mesh, _, _ = shape.fit_shape(faces[chosen], canonical, lens)
+    weights = pose.rigid_weights(canonical)
+    found = pose.solve(faces, mesh, weights, lens, pose.first_guess(faces, mesh, lens), rounds=12)
+    fits = _fitting(found.error_px, faces)
+    dropped = _reasons(seen, unusable, ids[~fits])
+    good = np.zeros(len(points), bool)
+    good[ids[fits]] = True
+    rotations, translations = _for_all(found, ids, good, segments)
+    stretches = [(a + s, b + s) for s, e in segments for a, b in runs(good[s:e])]
+    steady = smooth(rotations, translations, stretches, smooth_frames)
+    steady = _hold(*steady, good, segments)
+    before, after = jitter(rotations, translations, stretches, lens), jitter(*steady, stretches, lens)
+    report = {
+        "name": "mediapipe478 + Gauss-Newton",
+        "reprojection_px": float(np.mean(found.error_px[fits])),
+        "reprojection_px_p95": float(np.percentile(found.error_px[fits], 95)),
+        "jitter_deg": after[0],
+        "jitter_px": after[1],
+        "jitter_deg_raw": before[0],
+        "jitter_px_raw": before[1],
+        "smooth_frames": smooth_frames,
+        "focal_spread": focal.spread,
+        "focal_data_px": focal.data_px,
+        "face_share": float(seen[~unusable].mean()),
+    }
+    return Head(
+        poses=_matrices(*steady),
+        mesh=mesh,
+        eye=_held(_opening(points, _FACE.lids), good, segments),
+        mouth=_held(_opening(points, (_FACE.gap,)), good, segments),
+        lens=lens,
+        dropped=dropped,
+        report=report,
+    )
+
+
+def _focal(
+    faces: np.ndarray, canonical: np.ndarray, height: int, centre: tuple[float, float], known: float | None
+) -> shape.Focal:
+    if known is not None:
+        return shape.Focal(known, 0.0, None)
+    focal = shape.estimate_focal(faces, canonical, height, *centre)
+    log.info("focal length %.0f px (known to %.0f %%)", focal.focal_px, 100 * focal.spread)
+    return focal
+
+
+def _fitting(error_px: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """``bool [n]``: frames whose points fit about as well as the others'."""
+    left, right = faces[:, _FACE.eye_corners[0]], faces[:, _FACE.eye_corners[1]]
+    ruler = float(np.median(np.linalg.norm(left - right, axis=-1)))
+    middle = np.median(error_px)
+    usual = 1.4826 * np.median(np.abs(error_px - middle))
+    return error_px <= np.maximum(middle + _OUTLIER_TIMES * usual, _OUTLIER_SHARE * ruler)
+
+
+def _reasons(seen: np.ndarray, unusable: np.ndarray, misfits: np.ndarray) -> list[tuple[int, int, str]]:
+    found = [(a, b, "no face found") for a, b in runs(~seen & ~unusable)]
+    flags = np.zeros(len(seen), bool)
+    flags[misfits] = True
+    return found + [(a, b, "the landmarks do not fit the head") for a, b in runs(flags)]
+
+
+def _for_all(
+    found: Poses, ids: np.ndarray, good: np.ndarray, segments: Sequence[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses for every frame of the clip; those without one of their own take the nearest."""
+    rotations = np.broadcast_to(np.eye(3), (len(good), 3, 3)).copy()
+    translations = np.zeros((len(good), 3))
+    rotations[ids], translations[ids] = found.rotations, found.translations
+    return _hold(rotations, translations, good, segments)
+
+
+def _hold(
+    rotations: np.ndarray, translations: np.ndarray, good: np.ndarray, segments: Sequence[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    nearest = nearest_good(good, segments)
+    return rotations[nearest], translations[nearest]
+
+
+def _held(values: np.ndarray, good: np.ndarray, segments: Sequence[tuple[int, int]]) -> np.ndarray:
+    return values[nearest_good(good, segments)]
+
+
+def nearest_good(good: np.ndarray, segments: Sequence[tuple[int, int]]) -> np.ndarray:
+    """For every frame the nearest good one, of its own take if there is one, ``int64 [F]``."""
+    everywhere = np.flatnonzero(good)
+    nearest = np.empty(len(good), np.int64)
+    for start, stop in segments:
+        own = np.flatnonzero(good[start:stop]) + start
+        among = own if len(own) else everywhere
+        at = np.arange(start, stop)
+        after = np.clip(np.searchsorted(among, at), 0, len(among) - 1)
+        before = np.maximum(after - 1, 0)
+        nearer = np.abs(among[after] - at) < np.abs(among[before] - at)
+        nearest[start:stop] = np.where(nearer, among[after], among[before])
+    return nearest
+
+
+def _opening(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Mean distance of the pairs over the distance of the outer eye corners, ``[F]``."""
+    corners = points[:, _FACE.eye_corners[0]] - points[:, _FACE.eye_corners[1]]
+    gaps = [np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in pairs]
+    return np.mean(gaps, axis=0) / np.linalg.norm(corners, axis=-1)
+
+
+def _matrices(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    matrices = np.broadcast_to(np.eye(4), (len(rotations), 4, 4)).copy()
+    matrices[:, :3, :3], matrices[:, :3, 3] = rotations, translations
+    return matrices

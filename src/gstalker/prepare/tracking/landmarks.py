@@ -1,0 +1,118 @@
+"""478 landmarks per frame, from MediaPipe's face landmarker.
+
+It follows a face from frame to frame, so it is started afresh at every cut. Long takes are split
+among processes, each piece beginning a few frames early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gstalker.errors import BackendMissing
+from gstalker.prepare.parallel import quiet
+
+POINTS = 478
+_FRAME_MS = 40
+_PIECE = 250
+"""Frames a job: long enough to make starting the landmarker cheap."""
+_WARM_UP = 12
+"""Frames that a piece begins early, until the landmarker's own smoothing has settled."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Frames that one process looks at."""
+
+    frames: Path
+    """``frames.npy``."""
+    model: Path
+    begin: int
+    """First frame shown to the landmarker."""
+    start: int
+    """First frame whose points are kept."""
+    stop: int
+
+
+def pieces(frames: Path, model: Path, takes: Sequence[tuple[int, int]]) -> list[Piece]:
+    """Split takes into jobs; none crosses a cut."""
+    jobs = []
+    for first, stop in takes:
+        count = max(round((stop - first) / _PIECE), 1)
+        edges = np.linspace(first, stop, count + 1).round().astype(int)
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            jobs.append(Piece(frames, model, max(int(a) - _WARM_UP, first), int(a), int(b)))
+    return jobs
+
+
+def track(piece: Piece) -> np.ndarray:
+    """Points of the piece's frames, ``float32 [stop - start, 478, 2]`` in pixels; NaN: no face."""
+    frames = np.load(piece.frames, mmap_mode="r")
+    found = np.full((piece.stop - piece.start, POINTS, 2), np.nan, np.float32)
+    with quiet():
+        landmarker = _landmarker(piece.model, video=True)
+        try:
+            for i in range(piece.begin, piece.stop):
+                time_ms = (i - piece.begin) * _FRAME_MS
+                points = _points(landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape)
+                if i >= piece.start:
+                    found[i - piece.start] = points
+        finally:
+            landmarker.close()
+    return found
+
+
+def look(pictures: Iterator[np.ndarray] | Sequence[np.ndarray], model: Path) -> np.ndarray:
+    """Points of single pictures, each looked at alone, ``float32 [n, 478, 2]`` in pixels."""
+    with quiet():
+        landmarker = _landmarker(model, video=False)
+        try:
+            found = [_points(landmarker.detect(_image(p)), (0, *p.shape)) for p in pictures]
+        finally:
+            landmarker.close()
+    return np.array(found, np.float32).reshape(-1, POINTS, 2)
+
+
+def require() -> None:
+    """Raise :class:`BackendMissing` with the install line unless MediaPipe can be used."""
+    _mediapipe()
+
+
+def _landmarker(model: Path, *, video: bool) -> Any:
+    _, tasks, vision = _mediapipe()
+    mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+    options = vision.FaceLandmarkerOptions(
+        base_options=tasks.BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=1
+    )
+    return vision.FaceLandmarker.create_from_options(options)
+
+
+def _image(picture: np.ndarray) -> Any:
+    mediapipe, _, _ = _mediapipe()
+    return mediapipe.Image(
+        image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(picture)
+    )
+
+
+def _points(result: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if not result.face_landmarks:
+        return np.full((POINTS, 2), np.nan, np.float32)
+    height, width = shape[1:3]
+    return np.array([(p.x * width, p.y * height) for p in result.face_landmarks[0]], np.float32)
+
+
+def _mediapipe() -> tuple[Any, Any, Any]:
+    try:
+        import mediapipe
+        from mediapipe.tasks import python as tasks
+        from mediapipe.tasks.python import vision
+    except (ImportError, OSError) as error:
+        raise BackendMissing(
+            f"finding faces needs MediaPipe, which cannot be used here ({error}).\n"
+            "  Install it with: pip install 'gstalker[prepare]'   (on Debian also: apt install libegl1 libgles2)"
+        ) from error
+    return mediapipe, tasks, vision

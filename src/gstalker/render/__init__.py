@@ -1,0 +1,54 @@
+"""Splats and a camera become pixels. The seam is ``Rasterizer``; ``reference`` defines it.
+
+What every backend draws, and how it differs from the INRIA code: the projected covariance grows by
+0.3 pixels², alpha is clamped to 0.99 and cut off below 1/255, a pixel is finished before its
+transmittance would fall below 1e-4, Gaussians nearer than 0.01 are not drawn, and there is no
+3-sigma bound on tiles, so the picture does not depend on the tiling.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from gstalker.native import library
+from gstalker.plugins import resolve
+from gstalker.types import Camera, Render, Splats
+
+log = logging.getLogger(__name__)
+
+RASTERIZERS = {
+    "reference": "gstalker.render.reference:ReferenceRasterizer",
+    "native": "gstalker.render.native:NativeRasterizer",
+    "gsplat": "gstalker.render.gsplat:GsplatRasterizer",
+    "inria": "gstalker.render.inria:InriaRasterizer",
+}
+"""Backends by name; ``auto`` takes the best that is here."""
+
+
+class Rasterizer(Protocol):
+    """Draws splats."""
+
+    def __call__(self, splats: Splats, camera: Camera) -> Render:
+        """The picture over black, with its alpha; one per camera of the batch."""
+        ...
+
+
+def make_rasterizer(name: str = "auto") -> Rasterizer:
+    """The backend called ``name``; ``auto`` chooses the kernels, or the reference without them.
+
+    Raises:
+        ConfigError: nobody knows the name.
+        BackendMissing: it is not installed; says the install line.
+    """
+    if name == "auto":
+        if library.available():
+            name = "native"
+        else:
+            name = "reference"
+            log.warning(
+                "drawing with the torch reference, some hundred times slower than the kernels: %s",
+                library.describe(),
+            )
+        log.info("rasterizer auto: %s", name)
+    return resolve(RASTERIZERS, name)()

@@ -1,0 +1,170 @@
+"""Stage two: sound moves the face, the pose moves the torso.
+
+Each Gaussian that follows the head asks the deformation field how to move under the frame's audio
+code; the others ask the pose field. The cloud itself goes on learning, slowly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from gstalker.deform.audio import AudioConfig, AudioNet
+from gstalker.deform.field import DeformationField, FieldConfig
+from gstalker.deform.torso import PoseField, TorsoConfig, carry, pose_numbers
+from gstalker.losses.photometric import l1_dssim, region_l1
+from gstalker.render import Rasterizer
+from gstalker.render.compose import over
+from gstalker.stages.handoff import Handoff
+from gstalker.stages.optim import decaying, named_adam
+from gstalker.stages.static import CloudRates, cameras
+from gstalker.types import Camera, FrameBatch, Render
+
+FOLLOWS = 0.5
+"""Gaussians that follow the head at least so much are moved by sound."""
+RESTS = 0.95
+"""Gaussians that follow the head less than this are moved by the pose field."""
+
+
+def _slow_rates() -> CloudRates:
+    return CloudRates(means=2e-4, scales=1e-3, quats=5e-4, opacities=3e-3, sh=3.5e-3, follow=5e-4)
+
+
+@dataclass
+class DeformRates:
+    """Adam's initial learning rates of stage two."""
+
+    cloud: CloudRates = dataclasses.field(default_factory=_slow_rates)
+    """Of the cloud, about a tenth of stage one's."""
+    encoder: float = 5e-3
+    """Of the hash tables (TalkingGaussian)."""
+    field: float = 1e-3
+    """Of the field's MLP; TalkingGaussian has 5e-4."""
+    audio: float = 1.5e-3
+    """Of the audio net; TalkingGaussian has 2.5e-3 for its attention part."""
+    torso: float = 1e-3
+    """Of the pose field."""
+
+
+@dataclass
+class DeformConfig:
+    """Stage two. All values are our trial's unless a source is given; the paper's are not public."""
+
+    steps: int = 17000
+    """Iterations, one frame each."""
+    audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
+    """What listens."""
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    """What moves the face."""
+    torso: TorsoConfig | None = dataclasses.field(default_factory=TorsoConfig)
+    """What moves the torso; null leaves it to the blend with the head alone."""
+    dssim_weight: float = 0.2
+    """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
+    mouth_weight: float = 0.2
+    """Of the mean error in the mouth box, added to the loss."""
+    rates: DeformRates = dataclasses.field(default_factory=DeformRates)
+    """Learning rates."""
+    final_rate_share: float = 0.05
+    """Of every learning rate, at the last step."""
+
+
+class DeformStage(L.LightningModule):
+    """Learns to move a handed-off cloud by sound and pose.
+
+    Args:
+        handoff: what stage one left.
+        feature_dim: sound features per row.
+        poses: ``[F, 4, 4]`` training poses; they fix the scale of the pose field's input.
+        rasterizer: draws splats.
+        config: sizes, rates and weights.
+    """
+
+    rest_viewmat: Tensor
+    face_rows: Tensor
+    torso_rows: Tensor
+
+    def __init__(
+        self,
+        handoff: Handoff,
+        feature_dim: int,
+        poses: Tensor,
+        rasterizer: Rasterizer,
+        config: DeformConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config = config or DeformConfig()
+        self.feature_dim = feature_dim
+        self.rasterizer = rasterizer
+        self.cloud = handoff.to_cloud()
+        self.register_buffer("rest_viewmat", handoff.rest_viewmat.clone())
+        follow = torch.sigmoid(self.cloud.follow.detach())
+        self.register_buffer("face_rows", torch.nonzero(follow >= FOLLOWS)[:, 0])
+        self.register_buffer("torso_rows", torch.nonzero(follow < RESTS)[:, 0])
+        self.audio = AudioNet(feature_dim, config.audio)
+        means = self.cloud.means.detach()
+        self.field = DeformationField(means[self.face_rows], self.audio.dim, config.field)
+        self.torso = None
+        if config.torso is not None and len(self.torso_rows):
+            numbers = pose_numbers(poses, self.rest_viewmat)
+            self.torso = PoseField(means[self.torso_rows], numbers, config.torso)
+
+    def codes(self, batch: FrameBatch) -> Tensor:
+        """Audio codes ``[B, A]`` of a batch."""
+        return self.audio(batch.audio, batch.eye)
+
+    def render(self, camera: Camera, code: Tensor) -> Render:
+        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``."""
+        deltas = self.field(self.cloud.means[self.face_rows], code)
+        splats = self.cloud.splats(deltas, self.face_rows)
+        shift = None
+        if self.torso is not None:
+            pose = pose_numbers(camera.viewmats[0], self.rest_viewmat)
+            moved = self.torso(self.cloud.means[self.torso_rows], pose)
+            shift = torch.zeros_like(splats.means).index_copy(0, self.torso_rows, moved)
+        follow = torch.sigmoid(self.cloud.follow)
+        splats = carry(splats, follow, camera.viewmats[0], self.rest_viewmat, shift)
+        return self.rasterizer(splats, camera)
+
+    def forward(self, batch: FrameBatch) -> Tensor:
+        """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
+        pairs = zip(cameras(batch), self.codes(batch), strict=True)
+        return torch.cat([over(self.render(c, code), batch.background) for c, code in pairs]).clamp(0, 1)
+
+    def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
+        """L1 and D-SSIM of the whole frame, and the mouth again."""
+        render = self.render(batch.camera, self.codes(batch)[0])
+        picture = over(render, batch.background)
+        loss = l1_dssim(picture, batch.image, self.config.dssim_weight)
+        if self.config.mouth_weight:
+            loss = loss + self.config.mouth_weight * region_l1(picture, batch.image, batch.mouth_box)
+        return {"loss": loss, "render": render}
+
+    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
+        """The picture, for the callbacks that score and show it."""
+        return self(batch)
+
+    test_step = validation_step
+    predict_step = validation_step
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """One Adam: a group per tensor of the cloud, one per network."""
+        rates = self.config.rates
+        tables = list(self.field.encoder.parameters())
+        ours = {id(p) for p in tables}
+        groups: dict[str, Any] = dict(self.cloud.named_parameters())
+        named = dict(vars(rates.cloud))
+        networks = {
+            "encoder": (tables, rates.encoder),
+            "field": ([p for p in self.field.parameters() if id(p) not in ours], rates.field),
+            "audio": (list(self.audio.parameters()), rates.audio),
+            "torso": ([] if self.torso is None else list(self.torso.parameters()), rates.torso),
+        }
+        for name, (parameters, rate) in networks.items():
+            if parameters:
+                groups[name], named[name] = parameters, rate
+        return decaying(named_adam(groups, named), self.config.steps, self.config.final_rate_share)

@@ -1,0 +1,42 @@
+"""One Adam with named groups, each with its own rate, all decaying together.
+
+One optimizer, because with several Lightning counts every one of them in ``global_step``
+(#17958); one group per tensor of the cloud, because surgery moves Adam's state by group name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def named_adam(
+    parameters: Mapping[str, nn.Parameter | Iterable[nn.Parameter]], rates: Mapping[str, float]
+) -> torch.optim.Adam:
+    """Adam with one group per name.
+
+    Args:
+        parameters: what each group holds; a single tensor for the cloud's.
+        rates: initial learning rate of each group.
+
+    Raises:
+        ValueError: the names differ.
+    """
+    if set(parameters) != set(rates):
+        raise ValueError(f"expected a rate for each of {sorted(parameters)}, but got {sorted(rates)}")
+    groups = []
+    for name, held in parameters.items():
+        params = [held] if isinstance(held, nn.Parameter) else list(held)
+        groups.append({"name": name, "params": params, "lr": rates[name]})
+    # eps as in 3DGS: gradients of single Gaussians are tiny.
+    return torch.optim.Adam(groups, eps=1e-15, fused=True)
+
+
+def decaying(optimizer: torch.optim.Optimizer, steps: int, final_share: float) -> dict[str, Any]:
+    """Lightning's description of rates that fall exponentially to ``final_share`` over ``steps``."""
+    schedule = LambdaLR(optimizer, lambda step: final_share ** min(step / max(steps, 1), 1.0))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

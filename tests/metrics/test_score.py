@@ -159,7 +159,6 @@ def test_frames_are_taken_one_at_a_time(capture):
 
 
 def test_without_lpips_weights_the_column_says_so(capture, tmp_path, monkeypatch):
-    pytest.importorskip("gstalker.losses.perceptual")
     monkeypatch.setattr(weights, "folders", lambda: [tmp_path])
     scores = Scorer(capture, np.arange(3), Protocol(resamples=10)).score(capture.frame)
     assert scores["lpips_alex"]["value"] == "n/a"
@@ -167,7 +166,6 @@ def test_without_lpips_weights_the_column_says_so(capture, tmp_path, monkeypatch
 
 
 def test_with_lpips_weights_the_truth_has_no_distance(capture, shared, monkeypatch):
-    pytest.importorskip("gstalker.losses.perceptual")
     monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data" / "weights"))
     scorer = Scorer(capture, np.arange(3), Protocol(resamples=10))
     assert scorer.score(capture.frame)["lpips_alex"]["mean"] == pytest.approx(0, abs=1e-6)

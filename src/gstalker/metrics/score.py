@@ -157,8 +157,10 @@ class Scorer:
         """The learned distance, or why there is none."""
         if not self.protocol.lpips:
             return "switched off in the protocol"
-        from gstalker.losses.perceptual import LPIPS
+        from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 
+        if min(self.capture.height, self.capture.width) < LEAST_SIDE:
+            return f"the frame is smaller than {LEAST_SIDE} pixels"
         try:
             network = LPIPS()
         except GSTalkerError as error:

@@ -118,7 +118,7 @@ class Stations:
             canonical.vertices(self._models[FACES]),
             segments=self._segments,
             unusable=self._damaged,
-            size=(view.width, view.height),
+            filmed_height=recipe.source.height * scale,
             centre=((recipe.source.width / 2 - view.x) * scale, (recipe.source.height / 2 - view.y) * scale),
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,

@@ -17,17 +17,17 @@ THUMB_SIDE = 48
 """Longer side of the small copies in pixels."""
 _AROUND = 3
 """Steps looked at before and after a step."""
-SURE_RATIO, SURE_NEW = 2.2, 0.04
-"""A cut for certain. In the trial cuts had at least 2.4 and 0.059, other steps at most 2.05 with
-0.031 or 1.98 with 0.105."""
-LIKELY_RATIO, LIKELY_NEW = 1.35, 0.02
+_SURE_RATIO, _SURE_EVIDENCE = 1.6, 0.3
+"""A cut for certain; evidence is ratio squared times the share of new pixels. In the trial cuts had
+a ratio of at least 2.4 and evidence of at least 0.34, all other steps at most 2.05 and 0.24."""
+_LIKELY_RATIO, _LIKELY_EVIDENCE = 1.25, 0.04
 """Worth asking the landmarks."""
-JUMP_RATIO, JUMP_LEAST = 3.0, 0.03
+_JUMP_RATIO, _JUMP_LEAST = 4.0, 0.02
 """The landmarks jump: this much more than before and after, and by this share of the outer-eye
 distance."""
 _GREY_SHARE = 0.25
 """More mid-grey than usual on this share of the picture: a decoder that lost its reference."""
-_FLASH_LONGEST = 12
+_FLASH_LONGEST = 5
 """Frames; a longer excursion is a take of its own."""
 
 
@@ -65,8 +65,9 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     flashes = _flashes(thumbs, kept)
     kept = np.setdiff1d(kept, flashes)
     steps = measure(thumbs, kept)
-    sure = (steps.ratio > SURE_RATIO) & (steps.new > SURE_NEW)
-    likely = (steps.ratio > LIKELY_RATIO) & (steps.new > LIKELY_NEW) & ~sure
+    evidence = steps.ratio**2 * steps.new
+    sure = (steps.ratio > _SURE_RATIO) & (evidence > _SURE_EVIDENCE)
+    likely = (steps.ratio > _LIKELY_RATIO) & (evidence > _LIKELY_EVIDENCE) & ~sure
     asked = [k for k in np.flatnonzero(likely) if 2 <= k < len(kept) - 1]
     answers = jumps([tuple(int(i) for i in kept[k - 2 : k + 2]) for k in asked]) if asked else []
     places = np.union1d(np.flatnonzero(sure), [k for k, yes in zip(asked, answers, strict=True) if yes])
@@ -122,7 +123,7 @@ def jumps_between(faces: np.ndarray, eye_corners: tuple[int, int]) -> bool:
     ruler = np.linalg.norm(faces[1:3, eye_corners[0]] - faces[1:3, eye_corners[1]], axis=-1).mean()
     moved = np.median(np.linalg.norm(np.diff(faces, axis=0), axis=-1), axis=-1) / ruler
     usual = np.nanmax([moved[0], moved[2], 0.0])
-    return bool(moved[1] > JUMP_RATIO * usual and moved[1] > JUMP_LEAST)
+    return bool(moved[1] > _JUMP_RATIO * usual and moved[1] > _JUMP_LEAST)
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:

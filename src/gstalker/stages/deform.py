@@ -119,12 +119,14 @@ class DeformStage(L.LightningModule):
 
     def render(self, camera: Camera, code: Tensor) -> Render:
         """Draw the head for one frame's camera (B = 1) and audio code ``[A]``."""
-        deltas = self.field(self.cloud.means[self.face_rows], code)
+        # Where a Gaussian rests decides how it moves, but must not drift in order to move better.
+        means = self.cloud.means.detach()
+        deltas = self.field(means[self.face_rows], code)
         splats = self.cloud.splats(deltas, self.face_rows)
         shift = None
         if self.torso is not None:
             pose = pose_numbers(camera.viewmats[0], self.rest_viewmat)
-            moved = self.torso(self.cloud.means[self.torso_rows], pose)
+            moved = self.torso(means[self.torso_rows], pose)
             shift = torch.zeros_like(splats.means).index_copy(0, self.torso_rows, moved)
         follow = torch.sigmoid(self.cloud.follow)
         splats = carry(splats, follow, camera.viewmats[0], self.rest_viewmat, shift)

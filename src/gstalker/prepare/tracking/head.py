@@ -47,7 +47,7 @@ def track(
     *,
     segments: Sequence[tuple[int, int]],
     unusable: np.ndarray,
-    size: tuple[int, int],
+    filmed_height: float,
     centre: tuple[float, float],
     focal_px: float | None,
     smooth_frames: float,
@@ -59,7 +59,7 @@ def track(
         canonical: ``[468, 3]`` the face to start from.
         segments: takes.
         unusable: ``bool [F]``, frames known to be damaged.
-        size: of the picture, width and height.
+        filmed_height: of the whole filmed picture, in pixels of the prepared one.
         centre: principal point, pixels.
         focal_px: the focal length where it is known.
         smooth_frames: deviation of the smoothing, frames.
@@ -69,7 +69,7 @@ def track(
     if len(ids) < _LEAST_FRAMES:
         raise MediaError(f"a face is found in only {len(ids)} frames; at least {_LEAST_FRAMES} are needed.")
     faces = points[ids][:, : len(canonical)].astype(np.float64)
-    focal = _focal(faces, canonical, size[1], centre, focal_px)
+    focal = _focal(faces, canonical, filmed_height, centre, focal_px)
     lens = Lens(focal.focal_px, *centre)
     chosen = shape.subset(len(ids))
     mesh, _, _ = shape.fit_shape(faces[chosen], canonical, lens)
@@ -109,7 +109,7 @@ def track(
 
 
 def _focal(
-    faces: np.ndarray, canonical: np.ndarray, height: int, centre: tuple[float, float], known: float | None
+    faces: np.ndarray, canonical: np.ndarray, height: float, centre: tuple[float, float], known: float | None
 ) -> shape.Focal:
     if known is not None:
         return shape.Focal(known, 0.0, None)

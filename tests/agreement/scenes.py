@@ -1,0 +1,57 @@
+"""Small scenes for the agreement tests, in float64, and how to ask a backend for everything."""
+
+import torch
+from gstalker.types import Camera, Render, Splats
+
+NAMES = ("means", "scales", "quats", "opacities", "sh")
+
+
+def scene(n, width, height, seed=0, terms=1):
+    """Random Gaussians in front of a slightly turned camera."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    splats = Splats(
+        means=normal(n, 3) * torch.tensor([3.0, 2.5, 2.0]),
+        scales=(normal(n, 3) * 0.4 - 1.7).exp(),
+        quats=normal(n, 4),
+        opacities=torch.rand(n, generator=generator, dtype=torch.float64) * 0.98 + 0.01,
+        sh=normal(n, terms, 3) * torch.tensor([1.0] + [0.3] * (terms - 1))[:, None],
+    )
+    viewmat = torch.eye(4, dtype=torch.float64)
+    angle = torch.tensor(0.1, dtype=torch.float64)
+    viewmat[0, 0] = viewmat[2, 2] = angle.cos()
+    viewmat[0, 2], viewmat[2, 0] = angle.sin(), -angle.sin()
+    viewmat[:3, 3] = torch.tensor([0.3, -0.2, 20.0])
+    K = torch.tensor(
+        [[1.6 * width, 0, width / 2], [0, 1.5 * width, height / 2 + 1], [0, 0, 1]], dtype=torch.float64
+    )
+    return splats, Camera(viewmat[None], K[None], width, height)
+
+
+def leaves(splats):
+    """The splats' tensors as leaves that want gradients."""
+    return [getattr(splats, name).clone().requires_grad_() for name in NAMES]
+
+
+def pulls(render: Render, seed=1):
+    """A loss whose gradients on picture and alpha are random."""
+    generator = torch.Generator().manual_seed(seed)
+    g_image = torch.randn(render.image.shape, generator=generator, dtype=torch.float64)
+    g_alpha = torch.randn(render.alpha.shape, generator=generator, dtype=torch.float64)
+    return (render.image * g_image.to(render.image)).sum() + (render.alpha * g_alpha.to(render.alpha)).sum()
+
+
+def everything(rasterizer, splats, camera):
+    """The render and all gradients, the centres' among them."""
+    tensors = leaves(splats)
+    render = rasterizer(Splats(*tensors), camera)
+    pulls(render).backward()
+    return render, [t.grad for t in tensors] + [render.means2d.grad]
+
+
+def relative(found, wanted):
+    """Relative L2 distance."""
+    return float((found.double() - wanted).norm() / wanted.norm().clamp_min(1e-30))

@@ -14,6 +14,7 @@ from typing import Any
 from gstalker.errors import BackendMissing, ConfigError
 
 INSTALL_LINES = {
+    "cv2": "pip install 'gstalker[prepare]'",
     "decord": "pip install decord",
     "diff_gaussian_rasterization": (
         "pip install --no-build-isolation "

@@ -67,11 +67,12 @@ class _Encode(torch.autograd.Function):
         g_tables = torch.zeros_like(tables)
         g_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
         columns = torch.empty(len(ctx.levels) * width, count)
+        g_out = g_out.contiguous()  # held by a name: an address keeps nothing alive
         kernel = library.declare(library.load(), "gst_hashgrid_backward", _I, _I, _I, *[_P] * 7, _I)
         p = library.pointer
         status = kernel(
             count, len(ctx.levels) // 3, width, _c_levels(ctx.levels), p(points), p(tables),
-            p(g_out.contiguous()), p(columns), p(g_tables), p(g_points), library.threads(),
+            p(g_out), p(columns), p(g_tables), p(g_points), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_hashgrid_backward")
         return g_points, g_tables, None

@@ -64,7 +64,7 @@ class Stations:
         recipe = self._recipe
         view = video.View(**recipe.note("view"))
         count = recipe.frame_count
-        side = takes.THUMB_SIDE / max(view.width, view.height)
+        side = min(takes.THUMB_SIDE / min(view.width, view.height), 1.0)
         size = max(round(view.width * side), 1), max(round(view.height * side), 1)
         thumbs = np.empty((count, size[1], size[0], 3), np.uint8)
         pictures = video.pictures(recipe.source, view, range(count), recipe.config.reader)

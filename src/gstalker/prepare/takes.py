@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 THUMB_SIDE = 48
-"""Longer side of the small copies in pixels."""
+"""Shorter side of the small copies in pixels."""
 _AROUND = 3
 """Steps looked at before and after a step."""
 _SURE_RATIO, _SURE_EVIDENCE = 1.6, 0.3
 """A cut for certain; evidence is ratio squared times the share of new pixels. In the trial cuts had
 a ratio of at least 2.4 and evidence of at least 0.34, all other steps at most 2.05 and 0.24."""
-_LIKELY_RATIO, _LIKELY_EVIDENCE = 1.25, 0.04
+_LIKELY_RATIO, _LIKELY_EVIDENCE = 1.25, 0.02
 """Worth asking the landmarks."""
 _JUMP_RATIO, _JUMP_LEAST = 4.0, 0.02
 """The landmarks jump: this much more than before and after, and by this share of the outer-eye

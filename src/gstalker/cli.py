@@ -1,0 +1,226 @@
+"""``gstalker``: one verb, one function, no logic.
+
+What changes the result is ``key=value`` and is recorded; what changes only this invocation is a
+``--flag``. Rooms are imported when their verb is typed, so ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gstalker import __version__, process
+from gstalker.errors import GSTalkerError
+
+Verb = Callable[[argparse.Namespace], int | None]
+
+INTERRUPTED = 130
+"""128 + SIGINT, the shell's convention."""
+_SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+# ---------------------------------------------------------------------- verbs
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from gstalker import config, prepare
+
+    choices = config.from_overrides(prepare.PrepareConfig, args.overrides)
+    prepare.prepare(args.video, args.out, choices, redo=args.redo)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from gstalker import config
+    from gstalker.experiment.train import train
+
+    run = train(config.compose(args.config, args.overrides))
+    print(f"{run.path}\nNext: gstalker evaluate {run.path}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from gstalker.experiment.evaluate import evaluate, summary
+
+    print(summary(evaluate(args.run)))
+
+
+def _drive(args: argparse.Namespace) -> None:
+    from gstalker.experiment.drive import drive
+
+    print(drive(args.run, args.audio, args.out))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from gstalker import doctor
+
+    found = doctor.report()
+    print(found.text)
+    return 0 if found.healthy else 1
+
+
+def _weights(args: argparse.Namespace) -> int:
+    from gstalker import doctor, weights
+
+    if args.action == "download":
+        names = [name for name, entry in weights.TABLE.items() if entry.url]
+        for name in [args.name] if args.name else names:
+            print(weights.download(name))
+        return 0
+    found = weights.check(args.name) if args.action == "check" else weights.listing()
+    print(doctor.weights_table(found))
+    return 1 if any(file.state == "different" for file in found) else 0
+
+
+def _config(args: argparse.Namespace) -> None:
+    from gstalker import config
+
+    print(config.to_yaml(config.compose(args.config, args.overrides, complete=False)), end="")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from gstalker.experiment.demo import closing, demo
+
+    print(closing(args.out, demo(args.out)))
+
+
+# ---------------------------------------------------------------------- what may be typed
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="gstalker",
+        description="A talking head of 3-D Gaussians from one video, driven by sound.",
+        epilog="What changes the result is key=value; a --flag changes this invocation only.",
+    )
+    top.add_argument("--version", action="version", version=f"gstalker {__version__}")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+
+    verb = _verb(verbs, "prepare", _prepare, "turn a video into a capture folder", resumes=True)
+    verb.add_argument("video", type=Path, metavar="VIDEO", help="of one speaking person, with sound")
+    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
+    verb.add_argument(
+        "--redo", action="append", default=[], metavar="STEP", help="do this step again, though done"
+    )
+    _takes_overrides(verb)
+
+    verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
+    verb.add_argument("config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml")
+    _takes_overrides(verb)
+
+    verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+
+    verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
+    verb.add_argument("-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write")
+
+    _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
+
+    verb = _verb(verbs, "weights", _weights, "list, check or download model files")
+    actions = ("list", "check", "download")
+    verb.add_argument("action", nargs="?", default="list", choices=actions, metavar="|".join(actions))
+    verb.add_argument("name", nargs="?", metavar="NAME", help="one file only")
+
+    verb = _verb(verbs, "config", _config, "print the whole resolved config; run nothing")
+    verb.add_argument("config", type=Path, metavar="CONFIG")
+    _takes_overrides(verb)
+
+    verb = _verb(verbs, "demo", _demo, "all of it on a synthetic head, in minutes", resumes=True)
+    verb.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo")
+    return top
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    function: Verb,
+    text: str,
+    *,
+    resumes: bool = False,
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verb.set_defaults(function=function, resumes=resumes)
+    return verb
+
+
+def _takes_overrides(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Arguments of a command line; ``key=value`` may stand on either side of a flag."""
+    top = parser()
+    args, rest = top.parse_known_args(arguments)
+    takes = hasattr(args, "overrides") and all("=" in text and text[0] != "-" for text in rest)
+    if rest and not takes:
+        top.error(f"unrecognized arguments: {shlex.join(rest)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
+
+
+# ---------------------------------------------------------------------- running it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    args = parse(typed)
+    process.tune()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("lightning", "lightning.pytorch", "matplotlib", "PIL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        return args.function(args) or 0
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        sentence, status = _last_words(error, args, typed)
+        if args.debug or sentence is None:
+            raise
+        print(f"gstalker: {sentence}", file=sys.stderr)
+        return status
+
+
+def _last_words(
+    error: BaseException, args: argparse.Namespace, typed: list[str]
+) -> tuple[str | None, int]:
+    """What to tell of an error, and the exit status; no sentence for a fault of ours."""
+    causes = list(_chain(error))
+    if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+        again = "The same command goes on from there" if args.resumes else "To start again"
+        return f"interrupted. {again}: gstalker {shlex.join(typed)}", INTERRUPTED
+    if isinstance(error, GSTalkerError):
+        return f"{type(error).__name__}: {error}", 1
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "the reader of the output went away.", 1
+    if any(isinstance(cause, OSError) and cause.errno in _SPACE_ERRORS for cause in causes):
+        return "the disk is full. Free some space, then run the same command again.", 1
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}.", 1
+    if isinstance(error, MemoryError):
+        return "out of memory. Close other programs, or use a smaller capture (max_side=256).", 1
+    if "torchvision::nms" in str(error):
+        from gstalker.doctor import TORCHVISION_CURE
+
+        return TORCHVISION_CURE, 1
+    return None, 1
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -102,15 +102,23 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(metavar="VERB", required=True)
 
     verb = _verb(verbs, "prepare", _prepare, "turn a video into a capture folder", resumes=True)
-    verb.add_argument("video", type=Path, metavar="VIDEO", help="of one speaking person, with sound")
+    verb.add_argument(
+        "video", type=Path, metavar="VIDEO", help="of one speaking person, with sound"
+    )
     verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
     verb.add_argument(
-        "--redo", action="append", default=[], metavar="STEP", help="do this step again, though done"
+        "--redo",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="do this step again, though done",
     )
     _takes_overrides(verb)
 
     verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
-    verb.add_argument("config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml")
+    verb.add_argument(
+        "config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml"
+    )
     _takes_overrides(verb)
 
     verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
@@ -119,13 +127,17 @@ def parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
-    verb.add_argument("-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write")
+    verb.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
+    )
 
     _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
 
     verb = _verb(verbs, "weights", _weights, "list, check or download model files")
     actions = ("list", "check", "download")
-    verb.add_argument("action", nargs="?", default="list", choices=actions, metavar="|".join(actions))
+    verb.add_argument(
+        "action", nargs="?", default="list", choices=actions, metavar="|".join(actions)
+    )
     verb.add_argument("name", nargs="?", metavar="NAME", help="one file only")
 
     verb = _verb(verbs, "config", _config, "print the whole resolved config; run nothing")
@@ -133,7 +145,9 @@ def parser() -> argparse.ArgumentParser:
     _takes_overrides(verb)
 
     verb = _verb(verbs, "demo", _demo, "all of it on a synthetic head, in minutes", resumes=True)
-    verb.add_argument("--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo")
+    verb.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
+    )
     return top
 
 

@@ -69,11 +69,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads is {self.threads}; give 1 or more, or null for torch's choice.")
+            raise ConfigError(f"threads is {self.threads}; give at least 1, or null.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more.")
         if not self.stages:
-            raise ConfigError("stages is empty; give one or more, for example: 'stages=[static,deform]'")
+            raise ConfigError("stages is empty; give for example: 'stages=[static,deform]'")
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ class _Layer:
 # ---------------------------------------------------------------------- composing
 
 
-def compose(
-    file: str | Path, overrides: Sequence[str] = (), *, complete: bool = True
-) -> RunConfig:
+def compose(file: str | Path, overrides: Sequence[str] = (), *, complete: bool = True) -> RunConfig:
     """The frozen config of a YAML file and ``key=value`` overrides.
 
     Args:
@@ -163,7 +161,7 @@ def _to_object(tree: DictConfig) -> Any:
 def _with_name(schema: type, name: str) -> type:
     """The dataclass with ``name`` beside its fields, as the node stands in YAML."""
     if any(f.name == "name" for f in fields(schema)):
-        raise ConfigError(f"{schema.__qualname__} must not have a field 'name': it chooses the method.")
+        raise ConfigError(f"{schema.__qualname__} must not have a field called 'name'.")
     frozen = schema.__dataclass_params__.frozen  # type: ignore[attr-defined]
     entry = ("name", str, field(default=name))
     return dataclasses.make_dataclass(schema.__name__, [entry], bases=(schema,), frozen=frozen)
@@ -250,7 +248,7 @@ def _select(tree: DictConfig, key: str) -> Any:
 def _explain(error: OmegaConfBaseException, layer: _Layer) -> str:
     key = getattr(error, "full_key", None)
     if isinstance(error, ConfigKeyError) and error.parent_node is not None:
-        known = [str(k) for k in error.parent_node]  # type: ignore[attr-defined]
+        known = [str(k) for k in error.parent_node]
         word = str(key).rpartition(".")[2]
         hint = did_you_mean(word, known)
         return f"unknown key '{key}' {layer.source}{hint}\n  Known here: {', '.join(known)}."

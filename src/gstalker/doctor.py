@@ -28,7 +28,8 @@ TORCHVISION_CURE = (
 _NEED_CUDA = {"gsplat", "diff_gaussian_rasterization", "tinycudann"}
 _LOGGERS = {"csv": (), "tensorboard": ("tensorboard",), "wandb": ("wandb",)}
 _GRAPHICS_LIBRARIES = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2"}
-"""What MediaPipe loads, and the Debian packages that hold it."""
+"""What MediaPipe loads when it starts, and the Debian packages that hold it."""
+_OPENCV_LIBRARIES = "libgl1 libglib2.0-0"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ def parts() -> Iterator[Part]:
     }
     for seam, table in tables.items():
         yield from _entries(seam, table)
-    yield Part("prepare", "video", _lack(["decord", "av", "cv2", "mediapipe"]))
+    lack = _lack(["decord", "av", "cv2", "mediapipe"])
+    yield Part("prepare", "video", lack or _no_file("face_landmarker", "selfie_segmentation"))
     yield Part("sound", "mel")
-    yield Part("sound", "whisper", "" if weights.have("whisper_tiny_en") else "its model file, see below")
+    yield Part("sound", "whisper", _no_file("whisper_tiny_en"))
     for name, packages in _LOGGERS.items():
         yield Part("logger", name, _lack(packages))
 
@@ -168,7 +170,7 @@ def imported_packages(module: str) -> list[str]:
     """Packages from elsewhere that a module's text imports, at its top or inside functions."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise GSTalkerError(f"the module {module} of a seam's table cannot be found; reinstall gstalker.")
+        raise GSTalkerError(f"the module {module} cannot be found; install gstalker again.")
     names: set[str] = set()
     for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
         if isinstance(node, ast.Import):
@@ -190,12 +192,18 @@ def _lack(packages: Iterable[str]) -> str:
             device = package in _NEED_CUDA and not torch.cuda.is_available()
             return line + ("; needs a CUDA device as well" if device else "")
         except (ImportError, OSError, RuntimeError) as error:
-            return f"{package} is installed but broken: {error}"
+            hint = f"; try: apt-get install {_OPENCV_LIBRARIES}" if package == "cv2" else ""
+            return f"{package} is installed but broken: {error}{hint}"
         if package in _NEED_CUDA and not torch.cuda.is_available():
             return "a CUDA device"
         if package == "mediapipe" and (libraries := _graphics_libraries()):
             return libraries
     return ""
+
+
+def _no_file(*names: str) -> str:
+    absent = [name for name in names if not weights.have(name)]
+    return f"its model files, see below: {', '.join(absent)}" if absent else ""
 
 
 def _graphics_libraries() -> str:

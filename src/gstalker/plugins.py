@@ -42,7 +42,7 @@ def resolve(table: Mapping[str, str], name: str) -> Any:
 
     Raises:
         ConfigError: nobody knows the name; says the nearest and all that are known.
-        BackendMissing: known, but a package that it needs is absent or broken; says the install line.
+        BackendMissing: known, but a package that it needs is absent; says the install line.
     """
     path = table.get(name, name)
     module_name, colon, attribute = path.partition(":")
@@ -62,9 +62,8 @@ def resolve(table: Mapping[str, str], name: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        raise ConfigError(
-            f"'{name}': the module {module_name} has no '{attribute}'{did_you_mean(attribute, dir(module))}"
-        ) from error
+        hint = did_you_mean(attribute, dir(module))
+        raise ConfigError(f"module {module_name} has no '{attribute}'{hint}") from error
 
 
 def missing(name: str, error: ImportError) -> str:

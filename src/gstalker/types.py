@@ -9,17 +9,19 @@ World units are centimetres of the canonical face.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Moved = TypeVar("Moved", bound="_Movable")
+
 
 class _Movable:
     """Adds ``to``: the same thing with every tensor on another device or of another float type."""
 
-    def to(self, *args: torch.device | str | torch.dtype) -> Self:
+    def to(self: Moved, *args: torch.device | str | torch.dtype) -> Moved:
         """Move the tensors; integer tensors keep their type."""
         moved = {}
         for field in fields(self):  # type: ignore[arg-type]

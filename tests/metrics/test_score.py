@@ -90,8 +90,8 @@ def test_mouth_psnr_is_that_of_the_box_around_the_true_lips(capture):
 def test_the_head_ends_at_the_chin_and_the_upper_face_at_the_mouth(capture):
     regions = Regions.of(capture)
     train, _ = capture.split()
-    assert regions.head_rows == round(float(np.median(capture.landmarks[train, 8, 1])))
-    assert regions.above_mouth_rows < np.median(capture.landmarks[train, 51, 1])
+    assert regions.above_chin_rows == round(float(np.median(capture.landmarks[train, 8, 1])))
+    assert regions.head_rows < np.median(capture.landmarks[train, 51, 1])
 
 
 def test_pictures_without_a_mouth_have_no_mouth_figures(capture, scorer):

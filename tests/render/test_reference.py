@@ -113,6 +113,6 @@ def test_means2d_keeps_the_pull_on_the_centres():
 
 def test_a_render_over_a_background_lets_it_shine_through():
     render = Render(
-        torch.full((1, 1, 1, 3), 0.3), torch.full((1, 1, 1, 1), 0.6), torch.zeros(1, 0, 2), torch.zeros(1, 0)
+        torch.full((1, 1, 1, 3), 0.3), torch.full((1, 1, 1, 1), 0.6), torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int32)
     )
     assert over(render, torch.full((1, 1, 3), 0.5)).flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +22,7 @@ ENCODERS = {
 """Encoders by name; ``auto`` takes the fastest hash tri-plane that is here."""
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """A module from positions to features."""
 

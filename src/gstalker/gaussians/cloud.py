@@ -6,7 +6,7 @@ activates them. How rows come and go is ``surgery``; who must is ``density``.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -50,14 +50,14 @@ class GaussianCloud(nn.Module):
             setattr(self, name, nn.Parameter(value.detach().clone().contiguous()))
 
     @classmethod
-    def empty(cls, sh_degree: int = 0) -> Self:
+    def empty(cls, sh_degree: int = 0) -> GaussianCloud:
         """A cloud of no Gaussians, to load a state into."""
         terms = harmonics.count(sh_degree)
         shapes = ((0, 3), (0, 3), (0, 4), (0,), (0, terms, 3), (0,))
         return cls(*(torch.zeros(shape) for shape in shapes))
 
     @classmethod
-    def from_splats(cls, splats: Splats, follow: Float[Tensor, " N"] | None = None) -> Self:
+    def from_splats(cls, splats: Splats, follow: Float[Tensor, " N"] | None = None) -> GaussianCloud:
         """The raw cloud that activates to ``splats``; ``follow`` in (0, 1), all head if not given."""
         share = torch.full_like(splats.opacities, 1 - 1e-3) if follow is None else follow
         return cls(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 from torch import Tensor
@@ -42,6 +42,7 @@ class StagePlan:
     """What the stage needs beside the usual ones."""
 
 
+@runtime_checkable
 class Method(Protocol):
     """What train, evaluate and drive ask of a method."""
 

@@ -17,8 +17,9 @@ WORDS = {
     "moved to a jump cut within 1 % of them; dropped frames left out",
     "truth": "frames as filmed, 25 fps, the capture's size, 8 bits; nothing of them is pasted in",
     "psnr": "mean over frames of each frame's dB; sRGB, three channels, at most 100 dB",
-    "psnr_head": "all rows above the median chin of the training frames",
-    "psnr_above_mouth": "all rows above the median mouth box of the training frames",
+    "psnr_head": "all rows above the median mouth box of the training frames: what the head's pose "
+    "moves and the sound does not",
+    "psnr_above_chin": "all rows above the median chin of the training frames",
     "psnr_mouth": "mouth_box: reach left, above, right and below the true lips' centre, in median "
     "outer-eye distances",
     "ssim": "Gaussian window 11 x 11, sigma 1.5, windows inside the frame, mean of channels",
@@ -74,9 +75,9 @@ class Regions:
     """The pixels that regional metrics look at, all from the truth."""
 
     head_rows: int
-    """Rows above the chin line."""
-    above_mouth_rows: int
     """Rows above the mouth."""
+    above_chin_rows: int
+    """Rows above the chin line."""
     mouth_boxes: np.ndarray
     """``int64 [F, 4]``: x0, y0, x1, y1, far ends excluded."""
 
@@ -88,7 +89,7 @@ class Regions:
         train_ids, _ = capture.split()
         ids = train_ids if len(train_ids) else np.arange(capture.frame_count)
         chin = np.nanmedian(capture.landmarks[ids, layout.chin, 1])
-        rows = np.clip([round(float(chin)), int(np.median(boxes[ids, 1]))], 1, capture.height)
+        rows = np.clip([int(np.median(boxes[ids, 1])), round(float(chin))], 1, capture.height)
         return cls(int(rows[0]), int(rows[1]), boxes)
 
 

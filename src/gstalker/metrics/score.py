@@ -38,7 +38,7 @@ Scores = dict[str, dict[str, Any]]
 HIGHER_IS_BETTER: dict[str, bool | None] = {
     "psnr_full": True,
     "psnr_head": True,
-    "psnr_above_mouth": True,
+    "psnr_above_chin": True,
     "psnr_mouth": True,
     "psnr_mouth_open": True,
     "ssim_full": True,
@@ -55,7 +55,7 @@ HIGHER_IS_BETTER: dict[str, bool | None] = {
 }
 """In the order of the scores. ``None``: best at a value in the middle (0 for the lag, 1 for the
 others). In the scores ``lmd`` and ``lmd_centred`` carry the detector's name behind them."""
-_PICTURE = ("psnr_full", "psnr_head", "psnr_above_mouth", "psnr_mouth", "ssim_full", "lpips_alex")
+_PICTURE = ("psnr_full", "psnr_head", "psnr_above_chin", "psnr_mouth", "ssim_full", "lpips_alex")
 
 
 def score(
@@ -140,13 +140,13 @@ class Scorer:
 
     def _compare(self, pred: Tensor, truth: Tensor, index: int) -> list[float]:
         """The picture metrics of one frame, in ``_PICTURE``'s order; NaN for what cannot be."""
-        head, above = self.regions.head_rows, self.regions.above_mouth_rows
+        head, chin = self.regions.head_rows, self.regions.above_chin_rows
         x0, y0, x1, y1 = self.regions.mouth_boxes[index]
         large = min(pred.shape[:2]) >= image.SSIM_WINDOW
         return [
             float(image.psnr(pred, truth)),
             float(image.psnr(pred[:head], truth[:head])),
-            float(image.psnr(pred[:above], truth[:above])),
+            float(image.psnr(pred[:chin], truth[:chin])),
             float(image.psnr(pred[y0:y1, x0:x1], truth[y0:y1, x0:x1])),
             float(image.ssim(pred, truth)) if large else np.nan,
             np.nan if isinstance(self._lpips, str) else float(self._lpips(pred[None], truth[None])),

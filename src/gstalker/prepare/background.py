@@ -12,7 +12,7 @@ Frame = Callable[[int], np.ndarray]
 
 _PLATE_FRAMES = 160
 """Frames that the plate is the median of."""
-_MARGIN_SHARE = 0.02
+_MARGIN_SHARE = 0.03
 """Pixels this near to the person (share of the longer side) are not trusted to show background."""
 _SEEN_LEAST = 3
 _BAND_ROWS = 32

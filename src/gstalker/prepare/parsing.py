@@ -21,8 +21,8 @@ BACKGROUND, TORSO, HEAD, MOUTH = range(4)
 """As ``data.capture`` has them; repeated, for it would bring torch into every worker."""
 
 _FACE = LAYOUTS["mediapipe478"]
-_JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
-"""From one ear lobe along the jaw to the other."""
+_JAW = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
+"""From below one ear lobe along the jaw to below the other."""
 _OVAL = (
     (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
     + (148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
@@ -30,7 +30,7 @@ _OVAL = (
 _FOREHEAD = 10
 _PIECE = 64
 """Frames a job; bounds what waits in memory."""
-_SURE = 0.5
+_SURE = 0.4
 _CRUMB_SHARE = 0.05
 """Parts of the person smaller than this share of it are taken for background."""
 _OPEN_SHARE = 0.015
@@ -114,7 +114,7 @@ def labels(person: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def _above_jaw(face: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Corners of everything above the jaw line, continued to both sides at the ear lobes' level."""
+    """Corners of everything above the jaw line, continued to both sides just below the ear lobes."""
     jaw = face[list(_JAW)]
     far = 2.0 * max(shape)
     across = (jaw[-1] - jaw[0]) / max(np.linalg.norm(jaw[-1] - jaw[0]), 1e-6)

@@ -27,6 +27,8 @@ _JUMP_RATIO, _JUMP_LEAST = 4.0, 0.02
 distance."""
 _GREY_SHARE = 0.25
 """More mid-grey than usual on this share of the picture: a decoder that lost its reference."""
+_HELD = 0.02
+"""Mean change in levels up to which a picture is the one before."""
 _FLASH_LONGEST = 5
 """Frames; a longer excursion is a take of its own."""
 
@@ -64,6 +66,8 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     kept = np.flatnonzero(~grey)
     flashes = _flashes(thumbs, kept)
     kept = np.setdiff1d(kept, flashes)
+    # Held pictures (a slow camera, a stalled recorder) make the next step look like a jump.
+    kept = kept[(sizes(thumbs, kept) > _HELD) | (np.arange(len(kept)) == 0)]
     steps = measure(thumbs, kept)
     evidence = steps.ratio**2 * steps.new
     sure = (steps.ratio > _SURE_RATIO) & (evidence > _SURE_EVIDENCE)
@@ -87,6 +91,12 @@ def grey_pictures(thumbs: np.ndarray) -> np.ndarray:
         lowest, highest = thumb.min(-1).astype(int), thumb.max(-1).astype(int)
         share[k] = ((highest - lowest < 10) & (abs(lowest + highest - 256) < 32)).mean()
     return share > np.median(share) + _GREY_SHARE
+
+
+def sizes(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Mean change from each of the frames ``kept`` to the next, in levels, 0 for the first."""
+    steps = [_difference(thumbs[a], thumbs[b]).mean() for a, b in zip(kept[:-1], kept[1:], strict=True)]
+    return np.array([0.0, *steps])[: len(kept)]
 
 
 def measure(thumbs: np.ndarray, kept: np.ndarray) -> Steps:
@@ -135,7 +145,7 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
 def _flashes(thumbs: np.ndarray, kept: np.ndarray) -> list[int]:
     """Frames of short excursions: the picture leaves and comes back to where it was."""
     n = len(kept)
-    mean = np.array([0.0] + [_difference(thumbs[kept[i - 1]], thumbs[kept[i]]).mean() for i in range(1, n)])
+    mean = sizes(thumbs, kept)
     usual = float(np.median(mean[1:])) if n > 1 else 0.0
     large = np.flatnonzero(mean > 4 * usual + 6)
     found: list[int] = []

@@ -96,7 +96,7 @@ def probe(path: Path) -> Source:
         path=path,
         width=width,
         height=height,
-        fps=float(1 / _interval_s(times)),
+        fps=(len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else FPS,
         times_s=times,
         plain=turned == 0 and trimmed == 0,
     )
@@ -213,10 +213,14 @@ def _refuse_truncated(
             f"{path} ends early: its header promises {stream.frames} frames, {found} are there.\n"
             "  It was cut off while it was copied or recorded."
         )
+    promised = 0.0
     if stream.duration and stream.time_base:
         promised = float(stream.duration * stream.time_base)
+    elif container.duration:
+        promised = container.duration / 1e6
+    if promised:
         there = float(times[-1] - times[0] + _interval_s(times))
-        if there < 0.9 * promised - 1.0:
+        if there < 0.9 * promised - 1.0:  # sound may go on a little after the pictures
             raise MediaError(
                 f"{path} ends early: its header promises {promised:.1f} s, {there:.1f} s are there.\n"
                 "  It was cut off while it was copied or recorded."

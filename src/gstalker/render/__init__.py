@@ -9,7 +9,7 @@ transmittance would fall below 1e-4, Gaussians nearer than 0.01 are not drawn, a
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gstalker.native import library
 from gstalker.plugins import resolve
@@ -26,6 +26,7 @@ RASTERIZERS = {
 """Backends by name; ``auto`` takes the best that is here."""
 
 
+@runtime_checkable
 class Rasterizer(Protocol):
     """Draws splats."""
 

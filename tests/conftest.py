@@ -1,0 +1,47 @@
+"""What several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from gstalker.data.capture import Capture
+
+ROOT = Path(__file__).parents[1]
+TINY_SECONDS, TINY_SIZE, TINY_TAKES = 8.0, 64, 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Two threads: what the smallest machine that we promise has, so timings resemble its own."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test depends on what this machine's user has downloaded; who needs a file names it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GSTALKER_WEIGHTS", str(tmp_path_factory.mktemp("weights")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data that is too big, or not ours, to be in the repository."""
+    named = os.environ.get("GSTALKER_SHARED")
+    folder = Path(named) if named else ROOT.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("no shared data: ../shared is absent and GSTALKER_SHARED names no folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """The synthetic head, 64 x 64, 8 s in two takes; read it, never write into it."""
+    from gstalker.data.synthetic import make_synthetic_capture
+
+    folder = tmp_path_factory.mktemp("captures") / "tiny"
+    return make_synthetic_capture(folder, seconds=TINY_SECONDS, size=TINY_SIZE, takes=TINY_TAKES)

@@ -49,7 +49,8 @@ TABLE: dict[str, WeightFile] = {
         file="face_landmarker.task",
         sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         size=3_758_596,
-        url=_MEDIAPIPE + "mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+        url=_MEDIAPIPE
+        + "mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
         licence="Apache-2.0 (MediaPipe)",
         purpose="478 face landmarks: prepare, and the landmark scores",
     ),
@@ -157,7 +158,8 @@ def download(name: str, timeout_s: float = 30.0) -> Path:
         found = _fetch(entry, temporary, timeout_s)
         if found != entry.sha256:
             raise GSTalkerError(
-                f"{entry.url} gave another file than expected: sha256 {found[:12]}…, wanted {entry.sha256[:12]}….\n"
+                f"{entry.url} gave another file than expected: "
+                f"sha256 {found[:12]}…, wanted {entry.sha256[:12]}….\n"
                 f"  Nothing was kept. Get {entry.file} elsewhere and put it into {folders()[0]}."
             )
     return target
@@ -168,12 +170,15 @@ def _fetch(entry: WeightFile, target: Path, timeout_s: float) -> str:
     assert entry.url is not None
     digest = hashlib.sha256()
     try:
-        with urllib.request.urlopen(entry.url, timeout=timeout_s) as answer, target.open("wb") as file:
-            with tqdm(total=entry.size, unit="B", unit_scale=True, desc=entry.file) as bar:
-                while block := answer.read(1 << 18):
-                    file.write(block)
-                    digest.update(block)
-                    bar.update(len(block))
+        with (
+            urllib.request.urlopen(entry.url, timeout=timeout_s) as answer,
+            target.open("wb") as file,
+            tqdm(total=entry.size, unit="B", unit_scale=True, desc=entry.file, disable=None) as bar,
+        ):
+            while block := answer.read(1 << 18):
+                file.write(block)
+                digest.update(block)
+                bar.update(len(block))
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise GSTalkerError(
@@ -208,5 +213,5 @@ def _advice(name: str) -> str:
     step = f"Run: gstalker weights download {name}" if entry.url else f"To get it, {entry.how}"
     return (
         f"{entry.file} ({entry.purpose}) is missing from {folders()[0]}.\n"
-        f"  {step}\n  or put the file there, or point {FOLDER_VARIABLE} to the folder that holds it."
+        f"  {step}\n  or put the file there, or let {FOLDER_VARIABLE} name the folder it is in."
     )

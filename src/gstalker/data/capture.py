@@ -339,12 +339,7 @@ class CaptureWriter:
 
     def audio(self, samples: np.ndarray) -> None:
         """Write the sound, float in [-1, 1] at 16 kHz."""
-        pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
-        with files.replacing(self.folder / "audio.wav") as temporary, wave.open(str(temporary), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE_HZ)
-            file.writeframes(pcm.tobytes())
+        write_wav(self.folder / "audio.wav", samples)
 
     def finish(self, meta: dict[str, Any]) -> Capture:
         """Write ``capture.json`` and open the result.
@@ -361,6 +356,16 @@ class CaptureWriter:
         Capture(self.folder, whole)._check()
         files.write_json(self.folder / "capture.json", whole)
         return Capture.open(self.folder)
+
+
+def write_wav(path: Path, samples: np.ndarray) -> None:
+    """Write mono sound, float in [-1, 1] at 16 kHz, as 16-bit PCM."""
+    pcm = (np.clip(samples, -1, 1) * 32767).round().astype("<i2")
+    with files.replacing(path) as temporary, wave.open(str(temporary), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(pcm.tobytes())
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

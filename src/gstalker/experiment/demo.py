@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from PIL import Image
 
 from gstalker import config as configuration
 from gstalker import files
-from gstalker.data.capture import RATE_HZ, SAMPLES_PER_FRAME, Capture
-from gstalker.data.synthetic import make_synthetic_capture
-from gstalker.data.synthetic_voice import synthetic_voice
+from gstalker.data.capture import RATE_HZ, SAMPLES_PER_FRAME, Capture, write_wav
+from gstalker.data.synthetic import make_synthetic_capture, synthetic_voice
 from gstalker.errors import CaptureError
 from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate, summary
@@ -52,7 +50,7 @@ def demo(out: str | Path) -> dict[str, Any]:
     files.write_json(out / "scores.json", scores)
     side_by_side(run, capture, out / "side_by_side.mp4")
     speech = out / "speech.wav"
-    _write_wav(speech, synthetic_voice(8.0, SEED + 1))
+    write_wav(speech, synthetic_voice(8.0, SEED + 1))
     drive(run, speech, out / "driven.mp4")
     curves(run, out / "curves.png")
     contact_sheet(run, capture, out / "contact_sheet.png")
@@ -131,13 +129,3 @@ def curves(run: RunFolder, path: Path) -> None:
 
 def _picture(run: RunFolder, index: int) -> np.ndarray:
     return np.asarray(Image.open(run.frames_path / f"{index:06d}.png").convert("RGB"))
-
-
-def _write_wav(path: Path, samples: np.ndarray) -> None:
-    import wave
-
-    with files.replacing(path) as temporary, wave.open(str(temporary), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())

@@ -21,6 +21,8 @@ from gstalker.types import Splats
 
 HEAD_FOLLOW, TORSO_FOLLOW = 0.98, 0.02
 """Initial share of following the head: near enough to certain, yet able to learn."""
+MOUTH_SHARE = 0.025
+"""Of the Gaussians, for the dark behind the lips."""
 _OPACITY = 0.88
 """Logit 2: solid, with a gradient left."""
 _SPREAD = 0.55
@@ -100,12 +102,17 @@ def frame_cloud(
     pose, rest, k = viewmat.double().numpy(), rest_viewmat.double().numpy(), K.double().numpy()
     posed = mesh @ pose[:3, :3].T + pose[:3, 3]
     face_px = posed[:, :2] / posed[:, 2:] * [k[0, 0], k[1, 1]] + [k[0, 2], k[1, 2]]
-    pixels, steps = _grid(mask, face_px, landmarks[list(layout.lips)], max_gaussians, rng)
+    ruler = _ruler(landmarks, layout)
+    inner, inner_depths, inner_step = _mouth(
+        landmarks, layout, face_px, posed[:, 2], ruler, max(int(MOUTH_SHARE * max_gaussians), 16)
+    )
+    most = max(max_gaussians - len(inner), 1)
+    pixels, steps = _grid(mask, face_px, landmarks[list(layout.lips)], most, rng)
     at = np.clip(pixels.astype(int), 0, [mask.shape[1] - 1, mask.shape[0] - 1])
     colors = image[at[:, 1], at[:, 0]] / 255.0
     labels = mask[at[:, 1], at[:, 0]]
     depths, off_face = _depths(pixels, face_px, posed[:, 2])
-    chin, ruler = landmarks[layout.chin, 1], _ruler(landmarks, layout)
+    chin = landmarks[layout.chin, 1]
     head_like = np.isin(labels, (HEAD, MOUTH)) | (pixels[:, 1] < chin)
     # Below the chin, off the face, following fades from head to torso over the length of a neck.
     ramp = 1 / (1 + np.exp((pixels[:, 1] - chin - 0.22 * ruler) / (0.08 * ruler)))
@@ -113,7 +120,6 @@ def frame_cloud(
     # The torso stands behind the face, wherever the nearest vertex would put it.
     behind = posed[:, 2].mean() + 5.0
     depths = np.where((pixels[:, 1] > chin + 0.12 * ruler) & off_face, np.maximum(depths, behind), depths)
-    inner, inner_depths, inner_step = _mouth(landmarks, layout, face_px, posed[:, 2], ruler)
     pixels = np.concatenate([pixels, inner])
     depths = np.concatenate([depths, inner_depths])
     steps = np.concatenate([steps, np.full(len(inner), inner_step)])
@@ -189,7 +195,7 @@ def _mouth(
     face_px: np.ndarray,
     face_depths: np.ndarray,
     ruler: float,
-    count: int = 320,
+    count: int,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """A dark sheet behind the lips, to be seen when they part."""
     lips = landmarks[list(layout.lips)]

@@ -19,7 +19,10 @@ __all__ = ["PrepareConfig", "prepare"]
 
 
 def prepare(
-    video: str | Path, out: str | Path, config: PrepareConfig | None = None, redo: Sequence[str] = ()
+    video: str | Path,
+    out: str | Path,
+    config: PrepareConfig | None = None,
+    redo: Sequence[str] = (),
 ) -> Capture:
     """Turn a video of one speaking person into a capture folder.
 

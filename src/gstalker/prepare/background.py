@@ -114,14 +114,20 @@ def stray_takes(
         away = _away(colours, lengths)
         usual = 1.4826 * np.nanmedian(away)
         for k in np.flatnonzero(away > max(levels, _USUAL_TIMES * usual)):
-            strays.setdefault(int(k), f"take of another session: {what} differs by {away[k]:.0f} levels")
+            strays.setdefault(
+                int(k), f"take of another session: {what} differs by {away[k]:.0f} levels"
+            )
     if lengths[list(strays)].sum() > _STRAYS_MOST * lengths.sum():
         return []
     return [(*takes[k], reason) for k, reason in sorted(strays.items())]
 
 
 def _look(ids: np.ndarray) -> np.ndarray:
-    return ids[np.unique(np.linspace(0, max(len(ids) - 1, 0), _LOOKS).round().astype(int))] if len(ids) else ids
+    return (
+        ids[np.unique(np.linspace(0, max(len(ids) - 1, 0), _LOOKS).round().astype(int))]
+        if len(ids)
+        else ids
+    )
 
 
 def _colour(frame: Frame, mask: Frame, look: np.ndarray, label: int) -> np.ndarray:

@@ -15,11 +15,12 @@ class PrepareConfig:
     max_side: int = 512
     """Longer side of the pictures in pixels; larger videos are scaled down, smaller ones kept."""
     crop: Literal["none", "head"] = "none"
-    """``head`` keeps a square around head and shoulders, for wide shots; ``none`` the whole frame."""
+    """``head`` keeps a square around head and shoulders, for wide shots; ``none`` all of it."""
     reader: Literal["auto", "decord", "av"] = "auto"
     """Who reads the frames; ``auto``: decord, and PyAV for files that decord cannot read."""
     audio: Literal["auto", "mel", "whisper"] = "auto"
-    """Sound features: log-mel always; Whisper's too if asked for, or with ``auto`` if its weights are there."""
+    """Sound features: log-mel always; Whisper's too if asked for, or by ``auto`` if its weights are
+    there."""
     focal_px: float | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0

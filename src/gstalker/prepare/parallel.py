@@ -24,7 +24,9 @@ _MOST_WORKERS = 8
 
 def worker_count(asked: int) -> int:
     """How many processes ``asked`` means: itself, or one per core that we may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return asked if asked > 0 else min(usable, _MOST_WORKERS)
 
 

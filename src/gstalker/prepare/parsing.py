@@ -16,6 +16,7 @@ import numpy as np
 from gstalker.errors import BackendMissing
 from gstalker.face import LAYOUTS
 from gstalker.prepare.parallel import quiet
+from gstalker.prepare.tracking.landmarks import INSTALL
 
 BACKGROUND, TORSO, HEAD, MOUTH = range(4)
 """As ``data.capture`` has them; repeated, for it would bring torch into every worker."""
@@ -24,9 +25,26 @@ _FACE = LAYOUTS["mediapipe478"]
 _JAW = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
 """From below one ear lobe along the jaw to below the other."""
 _OVAL = (
-    (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152)
-    + (148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
-)
+    10,
+    338,
+    297,
+    332,
+    284,
+    251,
+    389,
+    356,
+    454,
+    323,
+    361,
+    288,
+    397,
+    365,
+    379,
+    378,
+    400,
+    377,
+    152,
+) + (148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 _FOREHEAD = 10
 _PIECE = 64
 """Frames a job; bounds what waits in memory."""
@@ -106,7 +124,7 @@ def labels(person: np.ndarray, face: np.ndarray) -> np.ndarray:
     found[(inside > 0) & (above > 0)] = HEAD
     ruler = np.linalg.norm(face[_FACE.eye_corners[0]] - face[_FACE.eye_corners[1]])
     gap = np.linalg.norm(face[_FACE.gap[0]] - face[_FACE.gap[1]])
-    if gap > max(_OPEN_SHARE * ruler, 0.7):
+    if gap > max(_OPEN_SHARE * float(ruler), 0.7):
         mouth = np.zeros_like(found)
         cv2.fillPoly(mouth, [_fixed(face[list(_FACE.inner_lips)])], 1, shift=_SHIFT)
         found[mouth > 0] = MOUTH
@@ -114,7 +132,7 @@ def labels(person: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 
 def _above_jaw(face: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Corners of everything above the jaw line, continued to both sides just below the ear lobes."""
+    """Corners of all that is above the jaw line, continued sideways just below the ear lobes."""
     jaw = face[list(_JAW)]
     far = 2.0 * max(shape)
     across = (jaw[-1] - jaw[0]) / max(np.linalg.norm(jaw[-1] - jaw[0]), 1e-6)
@@ -143,7 +161,7 @@ def _fill(canvas: np.ndarray, corners: np.ndarray) -> None:
 
 
 def _fixed(corners: np.ndarray) -> np.ndarray:
-    """Continuous pixel coordinates to OpenCV's fixed point, whose whole numbers are pixel centres."""
+    """Continuous coordinates to OpenCV's fixed point, whose whole numbers are pixel centres."""
     return np.round((corners - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
@@ -154,7 +172,7 @@ def _segmenter(model: Path) -> tuple[Any, Any]:
     except (ImportError, OSError) as error:
         raise BackendMissing(
             f"person masks need MediaPipe, which cannot be used here ({error}).\n"
-            "  Install it with: pip install 'gstalker[prepare]'   (on Debian also: apt install libegl1 libgles2)"
+            f"  Install it with: {INSTALL}"
         ) from error
     options = vision.ImageSegmenterOptions(
         base_options=BaseOptions(model_asset_path=str(model)),

@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
 from gstalker.errors import CaptureError, GSTalkerError, MediaError
 from gstalker.prepare import steps, video
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
+from gstalker.prepare.source import Source, probe
 from gstalker.prepare.steps import WORK, Book, Step
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,8 @@ class Recipe:
         source = self.source
         if source.duration_s < self.config.min_seconds:
             raise MediaError(
-                f"{self.path} is too short: {source.duration_s:.1f} s, at least {self.config.min_seconds:g} s are needed."
+                f"{self.path} is too short: {source.duration_s:.1f} s; "
+                f"at least {self.config.min_seconds:g} s are needed."
             )
         models = {name: weights.find(name) for name in (FACES, PERSONS)}
         self._require()
@@ -57,7 +57,11 @@ class Recipe:
 
         book = Book(self.out, self.sha256)
         plan = self._plan(Stations(self, models), models)
-        if not redo and all(book.fresh(step) for step in plan) and (self.out / "capture.json").exists():
+        if (
+            not redo
+            and all(book.fresh(step) for step in plan)
+            and (self.out / "capture.json").exists()
+        ):
             log.info("%s is finished already", self.out)
             return Capture.open(self.out)
         writer = CaptureWriter(self.out)
@@ -72,7 +76,14 @@ class Recipe:
         kinds = self.feature_kinds
         return [
             Step("audio", 1, ("audio.wav",), do.audio),
-            Step("view", 1, (f"{WORK}/view.json",), do.view, (), {"max_side": c.max_side, "crop": c.crop}),
+            Step(
+                "view",
+                1,
+                (f"{WORK}/view.json",),
+                do.view,
+                (),
+                {"max_side": c.max_side, "crop": c.crop},
+            ),
             Step(
                 "frames",
                 1,
@@ -119,9 +130,9 @@ class Recipe:
     # ------------------------------------------------------------------ what everything reads
 
     @cached_property
-    def source(self) -> video.Source:
+    def source(self) -> Source:
         """The video's outside."""
-        return video.probe(self.path)
+        return probe(self.path)
 
     @cached_property
     def sha256(self) -> str:
@@ -139,7 +150,9 @@ class Recipe:
         if self.config.audio == "mel":
             return ["mel"]
         if self.config.audio == "auto" and not weights.have("whisper_tiny_en"):
-            log.info("sound features: log-mel only, for Whisper's weights are not here (gstalker weights)")
+            log.info(
+                "sound features: log-mel only; Whisper's weights are not here (gstalker weights)"
+            )
             return ["mel"]
         weights.find("whisper_tiny_en")
         log.info("sound features: log-mel and Whisper")
@@ -158,7 +171,7 @@ class Recipe:
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:
-        """Refuse a folder that is something else; returns whether nothing was prepared there before."""
+        """Refuse a folder that is something else; returns whether prepare was never here."""
         if not self.out.exists():
             self._check_space(self.out.absolute().parent)
             return True
@@ -190,7 +203,8 @@ class Recipe:
         free = shutil.disk_usage(place).free
         if free < needed:
             raise CaptureError(
-                f"{self.path} needs {needed / 1e9:.1f} GB in {self.out}, {free / 1e9:.1f} GB are free."
+                f"{self.path} needs {needed / 1e9:.1f} GB in {self.out}, where {free / 1e9:.1f} GB "
+                "are free.\n  Make room, or name a folder on a larger disk."
             )
 
     def _clear(self) -> None:
@@ -217,7 +231,9 @@ class Recipe:
             "cx_px": track["lens"]["cx_px"],
             "cy_px": track["lens"]["cy_px"],
             "segments": [list(pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)],
-            "dropped": sorted(track["dropped"] + self.note("background")["strays"], key=lambda d: d["start"]),
+            "dropped": sorted(
+                track["dropped"] + self.note("background")["strays"], key=lambda d: d["start"]
+            ),
             "features": self.note("features"),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
@@ -235,7 +251,7 @@ class Recipe:
     def _report(self, capture: Capture, spent: dict[str, float]) -> None:
         report = capture.meta["tracker"]
         log.info(
-            "%s: %d frames, %dx%d, %d takes, reprojection %.2f px, jitter %.3f deg (%.3f before smoothing)",
+            "%s: %d frames, %dx%d, %d takes, reprojection %.2f px, jitter %.3f deg (%.3f raw)",
             self.out,
             capture.frame_count,
             capture.width,
@@ -252,5 +268,7 @@ class Recipe:
         log.info("seconds: %s", ", ".join(f"{name} {s:.0f}" for name, s in spent.items()))
         if capture.split()[0].size == 0:
             raise GSTalkerError(f"{self.out} has no usable frame to train on.")
-        log.debug("content %s, samples %d", capture.content_id, capture.frame_count * SAMPLES_PER_FRAME)
+        log.debug(
+            "content %s, samples %d", capture.content_id, capture.frame_count * SAMPLES_PER_FRAME
+        )
         log.debug("meta %s", json.dumps(capture.meta)[:2000])

@@ -20,6 +20,7 @@ from gstalker.prepare import audio, background, parsing, takes, video
 from gstalker.prepare.audio import reading
 from gstalker.prepare.parallel import ordered
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
+from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
 from gstalker.prepare.tracking import canonical, head, landmarks
 from gstalker.prepare.view import choose_view
@@ -50,7 +51,9 @@ class Stations:
         count = self._recipe.frame_count * SAMPLES_PER_FRAME
         samples = reading.read_from(self._recipe.path, self._recipe.source.start_s, count)
         if not np.any(samples):
-            raise MediaError(f"{self._recipe.path} is silent from end to end; a talking head needs speech.")
+            raise MediaError(
+                f"{self._recipe.path} is silent from end to end; a talking head needs speech."
+            )
         self._writer.audio(samples)
 
     def view(self) -> None:
@@ -69,7 +72,10 @@ class Stations:
         thumbs = np.empty((count, size[1], size[0], 3), np.uint8)
         pictures = video.pictures(recipe.source, view, range(count), recipe.config.reader)
         self._writer.frames(
-            _bar(_copied_small(pictures, thumbs, size), "frames", count), count, view.height, view.width
+            _bar(_copied_small(pictures, thumbs, size), "frames", count),
+            count,
+            view.height,
+            view.width,
         )
         files.write_array(self._work / "thumbs.npy", thumbs)
 
@@ -81,7 +87,10 @@ class Stations:
         def jumps(quadruples: list[tuple[int, ...]]) -> list[bool]:
             wanted = (frames[i] for quadruple in quadruples for i in quadruple)
             faces = landmarks.look(_bar(wanted, "cuts", 4 * len(quadruples)), self._models[FACES])
-            return [takes.jumps_between(four, _FACE.eye_corners) for four in faces.reshape(-1, 4, 478, 2)]
+            return [
+                takes.jumps_between(four, _FACE.eye_corners)
+                for four in faces.reshape(-1, 4, 478, 2)
+            ]
 
         found = takes.find(thumbs, jumps)
         log.info("%d cuts; the landmarks were asked about %d steps", len(found.cuts), found.asked)
@@ -104,7 +113,7 @@ class Stations:
             raise MediaError(
                 f"{recipe.path} shows a face in only {share:.0%} of its frames; "
                 f"at least {recipe.config.min_face_share:.0%} are needed.\n"
-                "  Use a video of one person who looks roughly into the camera, the head a fifth of the picture or more."
+                f"  {landmarks.ADVICE}"
             )
         self._writer.array("landmarks", points)
 
@@ -119,7 +128,10 @@ class Stations:
             segments=self._segments,
             unusable=self._damaged,
             filmed_height=recipe.source.height * scale,
-            centre=((recipe.source.width / 2 - view.x) * scale, (recipe.source.height / 2 - view.y) * scale),
+            centre=(
+                (recipe.source.width / 2 - view.x) * scale,
+                (recipe.source.height / 2 - view.y) * scale,
+            ),
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
         )
@@ -151,7 +163,9 @@ class Stations:
         strays = background.stray_takes(frames.__getitem__, masks.__getitem__, ids, self._segments)
         for start, stop, _ in strays:
             usable[start:stop] = False
-        plate, unseen = background.plate(frames.__getitem__, masks.__getitem__, np.flatnonzero(usable))
+        plate, unseen = background.plate(
+            frames.__getitem__, masks.__getitem__, np.flatnonzero(usable)
+        )
         self._writer.array("background", plate)
         notes = [
             {"start": a, "stop": b, "reason": why}
@@ -163,7 +177,7 @@ class Stations:
     def features(self) -> None:
         """Sound features, take by take."""
         samples = audio.read(self._out / "audio.wav")
-        segments_s = [(a / video.FPS, b / video.FPS) for a, b in self._segments]
+        segments_s = [(a / FPS, b / FPS) for a, b in self._segments]
         chunk_s = audio.chunk_seconds(segments_s)
         notes: dict[str, Any] = {}
         for kind in self._recipe.feature_kinds:
@@ -173,7 +187,10 @@ class Stations:
                 "dim": rows.shape[1],
                 "rows_per_frame": audio.KINDS[kind],
                 "chunk_s": chunk_s,
-                "source": {"mel": "log-mel, 80 bands", "whisper": "Whisper tiny.en encoder, last layer"}[kind],
+                "source": {
+                    "mel": "log-mel, 80 bands",
+                    "whisper": "Whisper tiny.en encoder, last layer",
+                }[kind],
             }
         files.write_json(self._work / "features.json", notes)
 

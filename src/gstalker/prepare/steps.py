@@ -111,7 +111,9 @@ def run(steps: Sequence[Step], book: Book, redo: Sequence[str] = ()) -> dict[str
     names = [step.name for step in steps]
     unknown = [name for name in redo if name not in names]
     if unknown:
-        raise CaptureError(f"there is no step '{unknown[0]}' to redo; the steps are: {', '.join(names)}.")
+        raise CaptureError(
+            f"there is no step '{unknown[0]}' to redo; the steps are: {', '.join(names)}."
+        )
     spent: dict[str, float] = {}
     for number, step in enumerate(steps, 1):
         if step.name not in redo and book.fresh(step):
@@ -144,5 +146,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise CaptureError(f"{folder} is being prepared by another process; wait for it.") from error
+            raise CaptureError(
+                f"{folder} is being prepared by another process; wait for it."
+            ) from error
         yield

@@ -74,13 +74,17 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     likely = (steps.ratio > _LIKELY_RATIO) & (evidence > _LIKELY_EVIDENCE) & ~sure
     asked = [k for k in np.flatnonzero(likely) if 2 <= k < len(kept) - 1]
     answers = jumps([tuple(int(i) for i in kept[k - 2 : k + 2]) for k in asked]) if asked else []
-    places = np.union1d(np.flatnonzero(sure), [k for k, yes in zip(asked, answers, strict=True) if yes])
+    places = np.union1d(
+        np.flatnonzero(sure), [k for k, yes in zip(asked, answers, strict=True) if yes]
+    )
     # Damaged pictures between two takes go to the later one: they were the start of its file.
     cuts = [int(kept[int(k) - 1]) + 1 for k in places]
     damaged = [(a, b, "damaged picture: grey where nothing was decoded") for a, b in runs(grey)]
     flashed = np.zeros(len(thumbs), bool)
     flashed[flashes] = True
-    damaged += [(a, b, "damaged picture: flashes up between two that agree") for a, b in runs(flashed)]
+    damaged += [
+        (a, b, "damaged picture: flashes up between two that agree") for a, b in runs(flashed)
+    ]
     return Takes(cuts, sorted(damaged), len(asked))
 
 
@@ -95,7 +99,9 @@ def grey_pictures(thumbs: np.ndarray) -> np.ndarray:
 
 def sizes(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Mean change from each of the frames ``kept`` to the next, in levels, 0 for the first."""
-    steps = [_difference(thumbs[a], thumbs[b]).mean() for a, b in zip(kept[:-1], kept[1:], strict=True)]
+    steps = [
+        _difference(thumbs[a], thumbs[b]).mean() for a, b in zip(kept[:-1], kept[1:], strict=True)
+    ]
     return np.array([0.0, *steps])[: len(kept)]
 
 

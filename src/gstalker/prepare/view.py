@@ -9,6 +9,7 @@ import numpy as np
 from gstalker.errors import MediaError
 from gstalker.prepare import video
 from gstalker.prepare.config import PrepareConfig
+from gstalker.prepare.source import Source
 from gstalker.prepare.tracking import landmarks
 
 _LOOKS = 24
@@ -18,7 +19,7 @@ _ABOVE_SHARE = 0.46
 """Where the middle of the face comes to lie in it, from the top."""
 
 
-def choose_view(source: video.Source, config: PrepareConfig, model: Path) -> video.View:
+def choose_view(source: Source, config: PrepareConfig, model: Path) -> video.View:
     """The view for a video.
 
     Raises:
@@ -31,7 +32,7 @@ def choose_view(source: video.Source, config: PrepareConfig, model: Path) -> vid
     if len(faces) == 0:
         raise MediaError(
             f"{source.path} shows no face in any of {len(wanted)} frames looked at.\n"
-            "  Use a video of one person who looks roughly into the camera, the head a fifth of the picture or more."
+            f"  {landmarks.ADVICE}"
         )
     if config.crop == "none":
         return whole

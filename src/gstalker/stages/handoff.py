@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +75,11 @@ def load_tensors(path: Path, what: str) -> dict:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise RunError(f"there is no {what} at {path}.") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise RunError(
+            f"there is no {what} at {path}: this run is not trained to its end.\n"
+            "  Run the same gstalker train command again; it goes on where it stopped."
+        ) from error
+    except Exception as error:  # a damaged file fails in any way; every way ends in this sentence
         raise RunError(
             f"the {what} {path} is damaged or not ours ({type(error).__name__}).\n"
             "  Delete that file and run the same command again."

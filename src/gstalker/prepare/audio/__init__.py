@@ -14,7 +14,15 @@ import numpy as np
 from gstalker.errors import ConfigError
 from gstalker.prepare.audio.reading import RATE_HZ, read
 
-__all__ = ["KINDS", "LONGEST_CHUNK_S", "RATE_HZ", "SHORTEST_CHUNK_S", "chunk_seconds", "extract", "read"]
+__all__ = [
+    "KINDS",
+    "LONGEST_CHUNK_S",
+    "RATE_HZ",
+    "SHORTEST_CHUNK_S",
+    "chunk_seconds",
+    "extract",
+    "read",
+]
 
 FPS = 25
 SAMPLES_PER_FRAME = RATE_HZ // FPS
@@ -53,13 +61,17 @@ def extract(
     if kind not in KINDS:
         raise ConfigError(f"unknown sound features '{kind}'; known: {', '.join(KINDS)}.")
     frames = math.ceil(len(samples) / SAMPLES_PER_FRAME)
-    samples = np.pad(np.asarray(samples, np.float32), (0, frames * SAMPLES_PER_FRAME - len(samples)))
+    samples = np.pad(
+        np.asarray(samples, np.float32), (0, frames * SAMPLES_PER_FRAME - len(samples))
+    )
     spans = [(0.0, frames / FPS)] if segments_s is None else segments_s
     bounds = [(round(a * FPS), round(b * FPS)) for a, b in spans]
     if [i for a, b in bounds for i in (a, b)][1:-1:2] != [a for a, _ in bounds[1:]] or (
         bounds and (bounds[0][0], bounds[-1][1]) != (0, frames)
     ):
-        raise ValueError(f"segments {spans} do not cover the {frames} frames of the sound once, in order")
+        raise ValueError(
+            f"segments {spans} do not cover the {frames} frames of the sound once, in order"
+        )
     takes = [samples[a * SAMPLES_PER_FRAME : b * SAMPLES_PER_FRAME] for a, b in bounds]
     if kind == "mel":
         from gstalker.prepare.audio import mel

@@ -115,8 +115,6 @@ def _decoded(
             yield frame.time, frame
 
 
-def _resampled(
-    resampler: av.AudioResampler, frame: av.AudioFrame | None
-) -> Iterator[np.ndarray]:
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
     for part in resampler.resample(frame):
         yield part.to_ndarray().mean(0)

@@ -45,9 +45,13 @@ def features(takes: Sequence[np.ndarray], chunk_s: float) -> np.ndarray:
         GSTalkerError: they are damaged.
     """
     net = _Encoder(_tensors(weights.find(MODEL)))
-    plan = [(take, window) for take in takes for window in windows(len(take) // ROW_SAMPLES, chunk_s)]
+    plan = [
+        (take, window) for take in takes for window in windows(len(take) // ROW_SAMPLES, chunk_s)
+    ]
     rows = []
-    for take, (first, stop, keep_from, keep_to) in tqdm(plan, desc="whisper", unit="chunk", disable=None):
+    for take, (first, stop, keep_from, keep_to) in tqdm(
+        plan, desc="whisper", unit="chunk", disable=None
+    ):
         heard = net(torch.from_numpy(take[first * ROW_SAMPLES : stop * ROW_SAMPLES].copy()))
         rows.append(heard[keep_from - first : keep_to - first])
     return torch.cat(rows).numpy() if rows else np.zeros((0, WIDTH), np.float32)
@@ -102,7 +106,9 @@ class _Encoder:
         x = functional.gelu(self._conv("conv2", x, stride=2))[0].T + self._positions
         for k in range(BLOCKS):
             x = x + self._attend(f"blocks.{k}.attn", self._norm(f"blocks.{k}.attn_ln", x))
-            hidden = functional.gelu(self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x)))
+            hidden = functional.gelu(
+                self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x))
+            )
             x = x + self._linear(f"blocks.{k}.mlp.2", hidden)
         return self._norm("ln_post", x)[:rows]
 
@@ -122,7 +128,9 @@ class _Encoder:
         return functional.linear(x, self._t[f"{name}.weight"], self._t.get(f"{name}.bias"))
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        return functional.layer_norm(x, (WIDTH,), self._t[f"{name}.weight"], self._t[f"{name}.bias"])
+        return functional.layer_norm(
+            x, (WIDTH,), self._t[f"{name}.weight"], self._t[f"{name}.bias"]
+        )
 
 
 @lru_cache(maxsize=1)
@@ -139,7 +147,9 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     named = {name.removeprefix("encoder."): tensor.float() for name, tensor in loaded.items()}
     if named.get("ln_post.weight", torch.empty(0)).shape != (WIDTH,):
-        raise GSTalkerError(f"{path} is not the encoder of Whisper tiny.en.\n  Run: gstalker weights check {MODEL}")
+        raise GSTalkerError(
+            f"{path} is not the encoder of Whisper tiny.en.\n  Run: gstalker weights check {MODEL}"
+        )
     return named
 
 

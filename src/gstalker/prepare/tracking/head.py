@@ -67,7 +67,9 @@ def track(
     seen = np.isfinite(points).all((1, 2))
     ids = np.flatnonzero(seen & ~unusable)
     if len(ids) < _LEAST_FRAMES:
-        raise MediaError(f"a face is found in only {len(ids)} frames; at least {_LEAST_FRAMES} are needed.")
+        raise MediaError(
+            f"a face is found in only {len(ids)} frames; at least {_LEAST_FRAMES} are needed."
+        )
     faces = points[ids][:, : len(canonical)].astype(np.float64)
     focal = _focal(faces, canonical, filmed_height, centre, focal_px)
     lens = Lens(focal.focal_px, *centre)
@@ -83,7 +85,10 @@ def track(
     stretches = [(a + s, b + s) for s, e in segments for a, b in runs(good[s:e])]
     steady = smooth(rotations, translations, stretches, smooth_frames)
     steady = _hold(*steady, good, segments)
-    before, after = jitter(rotations, translations, stretches, lens), jitter(*steady, stretches, lens)
+    before, after = (
+        jitter(rotations, translations, stretches, lens),
+        jitter(*steady, stretches, lens),
+    )
     report = {
         "name": "mediapipe478 + Gauss-Newton",
         "reprojection_px": float(np.mean(found.error_px[fits])),
@@ -109,7 +114,11 @@ def track(
 
 
 def _focal(
-    faces: np.ndarray, canonical: np.ndarray, height: float, centre: tuple[float, float], known: float | None
+    faces: np.ndarray,
+    canonical: np.ndarray,
+    height: float,
+    centre: tuple[float, float],
+    known: float | None,
 ) -> shape.Focal:
     if known is not None:
         return shape.Focal(known, 0.0, None)
@@ -127,7 +136,9 @@ def _fitting(error_px: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return error_px <= np.maximum(middle + _OUTLIER_TIMES * usual, _OUTLIER_SHARE * ruler)
 
 
-def _reasons(seen: np.ndarray, unusable: np.ndarray, misfits: np.ndarray) -> list[tuple[int, int, str]]:
+def _reasons(
+    seen: np.ndarray, unusable: np.ndarray, misfits: np.ndarray
+) -> list[tuple[int, int, str]]:
     found = [(a, b, "no face found") for a, b in runs(~seen & ~unusable)]
     flags = np.zeros(len(seen), bool)
     flags[misfits] = True
@@ -145,7 +156,10 @@ def _for_all(
 
 
 def _hold(
-    rotations: np.ndarray, translations: np.ndarray, good: np.ndarray, segments: Sequence[tuple[int, int]]
+    rotations: np.ndarray,
+    translations: np.ndarray,
+    good: np.ndarray,
+    segments: Sequence[tuple[int, int]],
 ) -> tuple[np.ndarray, np.ndarray]:
     nearest = nearest_good(good, segments)
     return rotations[nearest], translations[nearest]

@@ -17,6 +17,12 @@ from gstalker.errors import BackendMissing
 from gstalker.prepare.parallel import quiet
 
 POINTS = 478
+INSTALL = "pip install 'gstalker[prepare]'   (Debian also: apt install libegl1 libgles2 libgl1)"
+ADVICE = (
+    "Use a video of one person who looks roughly into the camera,\n"
+    "  the head a fifth of the picture's height or more."
+)
+"""For videos without a face."""
 _FRAME_MS = 40
 _PIECE = 250
 """Frames a job: long enough to make starting the landmarker cheap."""
@@ -58,7 +64,9 @@ def track(piece: Piece) -> np.ndarray:
         try:
             for i in range(piece.begin, piece.stop):
                 time_ms = (i - piece.begin) * _FRAME_MS
-                points = _points(landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape)
+                points = _points(
+                    landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape
+                )
                 if i >= piece.start:
                     found[i - piece.start] = points
         finally:
@@ -78,7 +86,7 @@ def look(pictures: Iterator[np.ndarray] | Sequence[np.ndarray], model: Path) -> 
 
 
 def require() -> None:
-    """Raise :class:`BackendMissing` with the install line unless MediaPipe can be used."""
+    """Raise :class:`BackendMissing` with the install line unless MediaPipe and OpenCV are here."""
     _mediapipe()
 
 
@@ -107,12 +115,13 @@ def _points(result: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _mediapipe() -> tuple[Any, Any, Any]:
     try:
+        import cv2  # noqa: F401  MediaPipe brings it; masks and resizing need it
         import mediapipe
         from mediapipe.tasks import python as tasks
         from mediapipe.tasks.python import vision
     except (ImportError, OSError) as error:
         raise BackendMissing(
             f"finding faces needs MediaPipe, which cannot be used here ({error}).\n"
-            "  Install it with: pip install 'gstalker[prepare]'   (on Debian also: apt install libegl1 libgles2)"
+            f"  Install it with: {INSTALL}"
         ) from error
     return mediapipe, tasks, vision

@@ -76,7 +76,12 @@ def first_guess(points: np.ndarray, shape: np.ndarray, lens: Lens) -> Poses:
 
 
 def solve(
-    points: np.ndarray, shape: np.ndarray, weights: np.ndarray, lens: Lens, start: Poses, rounds: int
+    points: np.ndarray,
+    shape: np.ndarray,
+    weights: np.ndarray,
+    lens: Lens,
+    start: Poses,
+    rounds: int,
 ) -> Poses:
     """Refine poses.
 
@@ -95,7 +100,13 @@ def solve(
         seen = points[part][:, used].astype(np.float64)
         parts.append(
             _solve_chunk(
-                seen, shape[used], weights[used], lens, start.rotations[part], start.translations[part], rounds
+                seen,
+                shape[used],
+                weights[used],
+                lens,
+                start.rotations[part],
+                start.translations[part],
+                rounds,
             )
         )
     joined = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]

@@ -43,7 +43,9 @@ class Focal:
     """What the landmarks alone would say; ``None`` where they say nothing."""
 
 
-def fit_shape(points: np.ndarray, canonical: np.ndarray, lens: Lens) -> tuple[np.ndarray, Poses, float]:
+def fit_shape(
+    points: np.ndarray, canonical: np.ndarray, lens: Lens
+) -> tuple[np.ndarray, Poses, float]:
     """Shape and poses of a set of frames, in alternation.
 
     Args:
@@ -57,7 +59,9 @@ def fit_shape(points: np.ndarray, canonical: np.ndarray, lens: Lens) -> tuple[np
     """
     weights = pose.rigid_weights(canonical)
     shape = canonical.copy()
-    poses = pose.solve(points, shape, weights, lens, pose.first_guess(points, shape, lens), rounds=10)
+    poses = pose.solve(
+        points, shape, weights, lens, pose.first_guess(points, shape, lens), rounds=10
+    )
     for _ in range(_ALTERNATIONS):
         shape = _reshape(points, shape, canonical, lens, poses)
         poses = pose.solve(points, shape, weights, lens, poses, rounds=3)
@@ -70,8 +74,8 @@ def estimate_focal(
     """The focal length, from the data as far as they tell and from expectation otherwise.
 
     A face that turns little looks alike through many lenses; then the cost is flat over the focal
-    length and the expectation of 3.5 picture heights stands. Likelihood of the landmarks (Student's,
-    the noise integrated out) times expectation gives the mean and spread.
+    length and the expectation of 3.5 picture heights stands. Likelihood of the landmarks (noise
+    integrated out, so Student's) times expectation gives the mean and spread.
 
     Args:
         points: ``[n, V, 2]`` pixels.
@@ -83,7 +87,9 @@ def estimate_focal(
     expected = np.log(FOCAL_SHARE * height)
     points = points[:: max(len(points) // (_SUBSET // 2), 1)]
     logs = expected + np.log(_FOCAL_TRIALS)
-    costs = np.array([fit_shape(points, canonical, Lens(float(np.exp(f)), cx_px, cy_px))[2] for f in logs])
+    costs = np.array(
+        [fit_shape(points, canonical, Lens(float(np.exp(f)), cx_px, cy_px))[2] for f in logs]
+    )
     surprise = _OBSERVATIONS / 2 * np.log(np.maximum(costs, 1e-9))
     grid = np.linspace(logs[0], logs[-1], 401)
     misfit = _smooth_curve(logs, surprise, grid)
@@ -113,7 +119,9 @@ def _reshape(
         slopes = pose.projection_slopes(placed, lens.focal_px) @ poses.rotations[:, None]
         normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + pull * np.eye(3)
         push = (slopes.swapaxes(-1, -2) @ residual[..., None]).sum(0)[..., 0]
-        shape = shape - np.linalg.solve(normal, (push + pull * (shape - canonical))[..., None])[..., 0]
+        shape = (
+            shape - np.linalg.solve(normal, (push + pull * (shape - canonical))[..., None])[..., 0]
+        )
     return shape
 
 
@@ -123,7 +131,12 @@ def _pull(lens: Lens, poses: Poses) -> float:
 
 
 def _cost(
-    points: np.ndarray, shape: np.ndarray, canonical: np.ndarray, weights: np.ndarray, lens: Lens, poses: Poses
+    points: np.ndarray,
+    shape: np.ndarray,
+    canonical: np.ndarray,
+    weights: np.ndarray,
+    lens: Lens,
+    poses: Poses,
 ) -> float:
     used = weights > 0
     placed = shape[used] @ poses.rotations.transpose(0, 2, 1) + poses.translations[:, None]

@@ -1,4 +1,4 @@
-"""Steadier poses: a Gaussian over time inside each unbroken run of frames, and how much it helps."""
+"""Steadier poses: a Gaussian over time inside each unbroken run, and how much it helps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from gstalker.prepare.tracking.pose import Lens, rotation_matrices
 
 
 def smooth(
-    rotations: np.ndarray, translations: np.ndarray, stretches: Sequence[tuple[int, int]], sigma: float
+    rotations: np.ndarray,
+    translations: np.ndarray,
+    stretches: Sequence[tuple[int, int]],
+    sigma: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Smooth poses over time, never from one stretch into another.
 
@@ -32,7 +35,10 @@ def smooth(
 
 
 def jitter(
-    rotations: np.ndarray, translations: np.ndarray, stretches: Sequence[tuple[int, int]], lens: Lens
+    rotations: np.ndarray,
+    translations: np.ndarray,
+    stretches: Sequence[tuple[int, int]],
+    lens: Lens,
 ) -> tuple[float, float]:
     """How much poses tremble: deviation of second differences over root 6, in degrees and pixels.
 

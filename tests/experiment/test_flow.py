@@ -1,0 +1,169 @@
+"""From a capture to a talking mp4 and its scores, small: what the commands do, one after the other."""
+
+import json
+import shutil
+
+import av
+import numpy as np
+import pytest
+from gstalker import config as configuration
+from gstalker.data.synthetic import synthetic_voice
+from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError, RunError
+from gstalker.data.capture import write_wav
+from gstalker.experiment.demo import contact_sheet, curves, side_by_side
+from gstalker.experiment.drive import drive, steady_stretch
+from gstalker.experiment.evaluate import ROWS, evaluate, summary
+from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.train import train
+
+SMALL = ["method.static.steps=150", "method.static.start.max_gaussians=900", "method.deform.steps=150"]
+
+
+def make_config(folder, capture, *overrides):
+    file = folder / "gstalker.yaml"
+    file.write_text("method:\n  name: gstalker\n")
+    return configuration.compose(file, [f"capture={capture.folder}", f"runs={folder / 'runs'}", *SMALL, *overrides])
+
+
+@pytest.fixture(scope="module")
+def run(tiny_capture, tmp_path_factory):
+    return train(make_config(tmp_path_factory.mktemp("flow"), tiny_capture))
+
+
+@pytest.fixture(scope="module")
+def scores(run):
+    return evaluate(run)
+
+
+def test_a_run_folder_says_what_it_is_and_how_it_came_to_be(run, tiny_capture):
+    assert run.path.name.startswith("gstalker-tiny-")
+    assert json.loads((run.path / "status.json").read_text())["state"] == "done"
+    starts = json.loads((run.path / "provenance.json").read_text())["starts"]
+    assert [s["stage"] for s in starts] == ["StaticStage", "DeformStage"]
+    assert starts[0]["packages"]["torch"]
+    for name in ("static/handoff.pt", "static/metrics.csv", "static/preview.png", "deform/model.pt"):
+        assert (run.path / name).stat().st_size > 0
+
+
+def test_the_same_config_is_the_same_run_and_is_not_trained_again(run, tiny_capture, tmp_path):
+    before = (run.path / "deform" / "model.pt").stat().st_mtime_ns
+    again = train(make_config(run.path.parents[1], tiny_capture))
+    assert again.path == run.path
+    assert (run.path / "deform" / "model.pt").stat().st_mtime_ns == before
+
+
+def test_evaluate_scores_ours_and_all_controls(run, scores, tiny_capture):
+    assert tuple(scores["rows"]) == ROWS
+    for row in scores["rows"].values():
+        for name in ("psnr_full", "psnr_head", "psnr_mouth", "ssim_full", "mouth_corr", "mouth_lag", "lpips_alex"):
+            figure = row[name]
+            assert {"mean", "stderr", "n"} <= set(figure) or (figure["value"] == "n/a" and figure["reason"])
+    assert scores["rows"]["ours"]["psnr_full"]["mean"] > scores["rows"]["mean_frame"]["psnr_full"]["mean"]
+    assert json.loads(run.scores_path.read_text()) == json.loads(json.dumps(scores))
+    assert scores["protocol"]["words"]["psnr_head"]
+    pictures = sorted(p.stem for p in run.frames_path.glob("*.png"))
+    assert pictures == [f"{i:06d}" for i in tiny_capture.split()[1]]
+
+
+def test_the_summary_names_every_row_and_metric(scores):
+    text = summary(scores)
+    assert all(name in text for name in [*ROWS, "psnr_mouth", "lpips_alex"])
+    assert "n/a" in text  # no LPIPS weights in the tests
+
+
+def test_drive_speaks_for_as_long_as_the_sound_lasts(run, tmp_path):
+    write_wav(tmp_path / "speech.wav", synthetic_voice(3.0, seed=99))
+    out = drive(run, tmp_path / "speech.wav", tmp_path / "out.mp4")
+    with av.open(str(out)) as container:
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    with av.open(str(out)) as container:
+        heard = sum(f.samples for f in container.decode(audio=0))
+    assert len(frames) == 75
+    assert abs(heard / 16000 - 3.0) < 0.2
+    assert np.abs(np.diff(np.stack(frames).astype(float), axis=0)).max() > 5  # it moves
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF not a wave", b"\0" * 4000], ids=["empty", "header", "zeros"])
+def test_a_file_that_is_no_sound_is_a_sentence_and_leaves_nothing(run, tmp_path, content):
+    (tmp_path / "bad.wav").write_bytes(content)
+    with pytest.raises(MediaError, match=r"bad\.wav"):
+        drive(run, tmp_path / "bad.wav", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_the_head_moves_along_one_stretch_without_a_cut(tiny_capture):
+    first, stop = steady_stretch(tiny_capture)
+    (a, b) = tiny_capture.segment_of(first)
+    assert a <= first < stop <= b
+    assert stop - first >= 90
+
+
+def test_pictures_of_the_demo_are_made(run, scores, tiny_capture, tmp_path):
+    side_by_side(run, tiny_capture, tmp_path / "s.mp4")
+    contact_sheet(run, tiny_capture, tmp_path / "c.png")
+    curves(run, tmp_path / "k.png")
+    assert all((tmp_path / n).stat().st_size > 1000 for n in ("s.mp4", "c.png", "k.png"))
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    return RunFolder.open(tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut"])
+def test_a_damaged_model_is_a_sentence(copied, damage):
+    path = copied.path / "deform" / "model.pt"
+    data = path.read_bytes()
+    path.write_bytes(b"" if damage == "empty" else data[: len(data) // 2])
+    with pytest.raises(RunError, match=r"model\.pt is damaged or not ours"):
+        evaluate(copied)
+
+
+def test_a_run_that_was_not_trained_says_what_to_type(copied):
+    (copied.path / "deform" / "model.pt").unlink()
+    with pytest.raises(RunError, match="gstalker train"):
+        evaluate(copied)
+
+
+def test_a_folder_that_is_no_run_names_the_runs_beside_it(copied):
+    with pytest.raises(RunError, match=r"no run at .*nothing[\s\S]*Runs there: run"):
+        RunFolder.open(copied.path.parent / "nothing")
+
+
+def test_a_damaged_checkpoint_is_refused_before_training(tiny_capture, tmp_path):
+    config = make_config(tmp_path, tiny_capture, "method.static.steps=30", "stages=[static]")
+    run = RunFolder.create(config, tiny_capture)
+    (run.path / "static").mkdir()
+    (run.path / "static" / "last.ckpt").write_bytes(b"broken")
+    with pytest.raises(RunError, match=r"checkpoint .*last\.ckpt is damaged"):
+        train(config)
+
+
+def test_stages_that_do_not_exist_are_named(tiny_capture, tmp_path):
+    with pytest.raises(ConfigError, match="stages: later unknown; gstalker has: static, deform"):
+        train(make_config(tmp_path, tiny_capture, "stages=[static,later]"))
+
+
+def test_features_that_the_capture_lacks_are_named(tiny_capture, tmp_path):
+    with pytest.raises(CaptureError, match="no 'whisper' sound features, only: mel"):
+        train(make_config(tmp_path, tiny_capture, "method.deform.audio.features=whisper"))
+
+
+def test_without_a_static_stage_the_deformation_starts_from_the_mesh(tiny_capture, tmp_path):
+    run = train(make_config(tmp_path, tiny_capture, "stages=[deform]", "method.deform.steps=20"))
+    assert (run.path / "deform" / "model.pt").exists()
+    assert not (run.path / "static" / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["mesh", "random"])
+def test_the_other_starts_train_too(tiny_capture, tmp_path, name):
+    overrides = [f"method.static.start.name={name}", "method.static.steps=20", "stages=[static]", "method.static.densify={}"]
+    run = train(make_config(tmp_path, tiny_capture, *overrides))
+    assert (run.path / "static" / "handoff.pt").exists()
+
+
+def test_a_runs_folder_that_cannot_be_written_is_a_sentence(tiny_capture, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(GSTalkerError, match="cannot write"):
+        train(make_config(tmp_path, tiny_capture, f"runs={tmp_path / 'file' / 'runs'}"))

@@ -1,0 +1,74 @@
+"""Small video files made for the tests."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def level(number: int) -> int:
+    """How bright frame ``number`` is: neighbours differ by far more than compression does."""
+    return 30 + 40 * (number % 5)
+
+
+def number_of(picture: np.ndarray) -> int:
+    """``number % 5`` of a picture."""
+    return round((float(np.median(picture)) - 30) / 40)
+
+
+def write_movie(
+    path: Path,
+    frames: int,
+    *,
+    fps: int = 25,
+    size: tuple[int, int] = (64, 48),
+    sound: bool = True,
+    sound_from_s: float = 0.0,
+    stamps: list[int] | None = None,
+) -> Path:
+    """Frames whose brightness tells their number; a click in the sound 0.4 s after it begins.
+
+    Args:
+        path: mp4.
+        frames: how many.
+        fps: of the time stamps.
+        size: width and height.
+        sound: whether there is any.
+        sound_from_s: when it begins.
+        stamps: when each frame is shown, in ``1 / fps``; evenly by default.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.bit_rate = 2_000_000
+        stream.time_base = stream.codec_context.time_base = Fraction(1, fps)
+        track = container.add_stream("aac", rate=48_000, layout="stereo") if sound else None
+        for k in range(frames):
+            picture = np.full((size[1], size[0], 3), level(k), np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = stamps[k] if stamps else k
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track is not None:
+            _write_sound(container, track, frames / fps, sound_from_s)
+    return path
+
+
+def _write_sound(
+    container: av.container.OutputContainer,
+    track: av.AudioStream,
+    seconds: float,
+    from_s: float,
+) -> None:
+    samples = np.zeros((2, int(48_000 * seconds)), np.float32)
+    click = samples[:, 19_200:19_680]
+    click[:] = 0.8 * np.sin(np.arange(click.shape[1]))
+    for a in range(0, samples.shape[1], 1024):
+        frame = av.AudioFrame.from_ndarray(samples[:, a : a + 1024].copy(), "fltp", "stereo")
+        frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
+        frame.pts = a + round(48_000 * from_s)
+        container.mux(track.encode(frame))
+    container.mux(track.encode(None))

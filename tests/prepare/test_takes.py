@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gstalker.prepare import takes
+
+SIDE = 48
+
+
+def film(offsets: np.ndarray) -> np.ndarray:
+    """A patterned head with its middle at ``offsets [F, 2]``, before a plain wall, with noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+    frames = np.empty((len(offsets), SIDE, SIDE, 3))
+    for picture, (at_x, at_y) in zip(frames, offsets, strict=True):
+        u, v = x - 24 - at_x, y - 26 - at_y
+        inside = 1 / (1 + np.exp(4 * (np.hypot(u / 9, v / 12) - 1) * 3))
+        pattern = 130 + 60 * np.sin(0.7 * u) * np.cos(0.6 * v)
+        for c, wall in enumerate((40, 150, 200)):
+            picture[..., c] = wall + inside * (pattern - wall)
+    return np.clip(frames + rng.normal(0, 1, frames.shape), 0, 255).astype(np.uint8)
+
+
+def walk(count: int, start: tuple[float, float]) -> np.ndarray:
+    """A head that sways to and fro by two pixels."""
+    sway = 2 * np.sin(np.arange(count) / 6)
+    return np.stack([start[0] + sway, np.full(count, start[1])], axis=1)
+
+
+def never(asked: list[tuple[int, ...]]) -> list[bool]:
+    return [False] * len(asked)
+
+
+def test_a_cut_between_takes_of_one_person_is_found_where_it_is() -> None:
+    frames = film(np.concatenate([walk(40, (0, 0)), walk(50, (5, 3)), walk(30, (-4, 1))]))
+    assert takes.find(frames, never).cuts == [40, 90]
+
+
+def test_a_head_that_moves_all_the_time_is_not_cut() -> None:
+    frames = film(walk(120, (0, 0)))
+    found = takes.find(frames, never)
+    assert (found.cuts, found.damaged) == ([], [])
+
+
+def test_grey_pictures_are_damaged_and_the_cut_is_where_they_begin() -> None:
+    frames = film(np.concatenate([walk(40, (0, 0)), walk(40, (5, 3))]))
+    frames[40:46] = 128
+    found = takes.find(frames, never)
+    assert [(a, b) for a, b, _ in found.damaged] == [(40, 46)]
+    assert found.cuts == [40]
+
+
+def test_a_flash_is_damage_and_not_two_cuts() -> None:
+    frames = film(walk(60, (0, 0)))
+    frames[30:32] = 255 - frames[30:32]
+    found = takes.find(frames, never)
+    assert [(a, b) for a, b, _ in found.damaged] == [(30, 32)]
+    assert found.cuts == []
+
+
+def test_held_pictures_of_a_slow_camera_are_not_cuts() -> None:
+    frames = film(walk(20, (0, 0)))[np.repeat(np.arange(20), 8)]
+    assert takes.find(frames, never).cuts == []
+
+
+@pytest.mark.parametrize(("jump", "answer"), [(0.3, True), (0.02, False)])
+def test_a_face_jumps_if_it_moves_far_more_than_before_and_after(jump: float, answer: bool) -> None:
+    face = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
+    at = np.cumsum([0.0, 0.01, jump, 0.01])
+    faces = face + np.stack([at, 0 * at], axis=1)[:, None]
+    assert takes.jumps_between(faces, (0, 1)) is answer
+
+
+def test_without_a_face_nothing_jumps() -> None:
+    assert takes.jumps_between(np.full((4, 3, 2), np.nan), (0, 1)) is False
+
+
+def test_runs_are_start_and_stop() -> None:
+    assert takes.runs(np.array([1, 1, 0, 0, 1, 0, 1], bool)) == [(0, 2), (4, 5), (6, 7)]

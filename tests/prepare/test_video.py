@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gstalker.errors import MediaError
+from gstalker.prepare import source, video
+
+pytest.importorskip("cv2")
+
+_spec = importlib.util.spec_from_file_location("movies", Path(__file__).with_name("movies.py"))
+assert _spec is not None
+assert _spec.loader is not None
+movies = importlib.util.module_from_spec(_spec)
+sys.modules["movies"] = movies
+_spec.loader.exec_module(movies)
+
+READERS = ("decord", "av")
+
+
+def read(path: Path, reader: str = "auto", max_side: int = 512) -> np.ndarray:
+    found = source.probe(path)
+    view = video.whole_view(found, max_side)
+    wanted = range(found.frame_count)
+    return np.stack(list(video.pictures(found, view, wanted, reader)))  # type: ignore[arg-type]
+
+
+def numbers(pictures: np.ndarray) -> list[int]:
+    return [movies.number_of(p) for p in pictures]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_25_fps_video_is_taken_frame_by_frame(tmp_path: Path, reader: str) -> None:
+    if reader == "decord":
+        pytest.importorskip("decord")
+    pictures = read(movies.write_movie(tmp_path / "a.mp4", 40), reader)
+    assert pictures.shape == (40, 48, 64, 3)
+    assert numbers(pictures) == [k % 5 for k in range(40)]
+
+
+@pytest.mark.parametrize(("fps", "step"), [(50, 2), (100, 4)])
+def test_a_faster_video_gives_every_nth_frame(tmp_path: Path, fps: int, step: int) -> None:
+    pictures = read(movies.write_movie(tmp_path / "a.mp4", 40 * step, fps=fps))
+    assert numbers(pictures) == [step * k % 5 for k in range(40)]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_30_fps_video_gives_the_frame_nearest_in_time(tmp_path: Path, reader: str) -> None:
+    if reader == "decord":
+        pytest.importorskip("decord")
+    pictures = read(movies.write_movie(tmp_path / "a.mp4", 60, fps=30), reader)
+    nearest = [int(np.ceil(k * 30 / 25 - 0.5)) for k in range(50)]  # of two, the earlier
+    assert numbers(pictures) == [k % 5 for k in nearest]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_uneven_time_stamps_are_obeyed(tmp_path: Path, reader: str) -> None:
+    if reader == "decord":
+        pytest.importorskip("decord")
+    stamps = list(range(20)) + list(range(30, 50))  # ten frames are missing: 19 is held, then 20
+    pictures = read(movies.write_movie(tmp_path / "a.mp4", 40, stamps=stamps), reader)
+    shown = [*range(20), *([19] * 5), *([20] * 6), *range(21, 40)]
+    assert numbers(pictures) == [k % 5 for k in shown]
+
+
+def test_nearest_frames_prefers_the_earlier_of_two() -> None:
+    times = np.array([1.0, 1.02, 1.06, 1.5])
+    assert video.nearest_frames(times, [0, 1, 2, 6, 7, 12]).tolist() == [0, 1, 2, 2, 3, 3]
+    assert video.nearest_frames(np.array([3.0]), [0, 1]).tolist() == [0, 0]
+
+
+def test_large_pictures_are_scaled_down_and_sides_are_even(tmp_path: Path) -> None:
+    pictures = read(movies.write_movie(tmp_path / "a.mp4", 3, size=(128, 72)), max_side=50)
+    assert pictures.shape[1:] == (28, 50, 3)
+
+
+def test_odd_sides_lose_a_pixel_and_nothing_is_resampled() -> None:
+    view = video.fitted_view((0, 0, 101, 51), 512)
+    assert (view.crop_width, view.crop_height, view.width, view.height) == (100, 50, 100, 50)
+
+
+def test_a_video_that_is_turned_is_read_upright(tmp_path: Path, shared: Path) -> None:
+    av = pytest.importorskip("av")
+    plain = shared / "data" / "video" / "may_5s_512.mp4"
+    turned = tmp_path / "turned.mp4"
+    with av.open(str(plain)) as inward, av.open(str(turned), "w") as outward:
+        streams = {s.index: outward.add_stream_from_template(s) for s in inward.streams}
+        for packet in inward.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                outward.mux(packet)
+    _turn_by_quarter(turned)
+    found = source.probe(turned)
+    if found.plain:
+        pytest.skip("this FFmpeg does not read the display matrix")
+    view = video.whole_view(found, 512)
+    original = next(video.pictures(source.probe(plain), view, [0]))
+    upright = next(video.pictures(found, view, [0]))
+    errors = [np.abs(np.rot90(original, k).astype(int) - upright).mean() for k in (0, 1, 2, 3)]
+    assert np.argmin(errors) in (1, 3)
+    assert min(errors) < 1
+
+
+def _turn_by_quarter(path: Path) -> None:
+    """Write a quarter turn into the mp4's track header (ISO 14496-12, section 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    one = (0x00010000).to_bytes(4, "big")
+    minus, zero = (0xFFFF0000).to_bytes(4, "big"), bytes(4)
+    last = (0x40000000).to_bytes(4, "big")
+    still = b"".join([one, zero, zero, zero, one, zero, zero, zero, last])
+    quarter = b"".join([zero, one, zero, minus, zero, zero, zero, zero, last])
+    header = data.index(b"tkhd")
+    at = data.index(still, header)
+    data[at : at + len(still)] = quarter
+    path.write_bytes(data)
+
+
+def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="has no sound"):
+        source.probe(movies.write_movie(tmp_path / "a.mp4", 5, sound=False))
+
+
+def test_files_that_are_no_video_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    empty, text = tmp_path / "empty.mp4", tmp_path / "text.mp4"
+    empty.touch()
+    text.write_text("dear diary")
+    with pytest.raises(MediaError, match="0 bytes"):
+        source.probe(empty)
+    with pytest.raises(MediaError, match="cannot be read as a video"):
+        source.probe(text)
+    with pytest.raises(MediaError, match="there is no video"):
+        source.probe(tmp_path / "nothing.mp4")
+
+
+def test_a_video_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    whole = movies.write_movie(tmp_path / "a.mp4", 100).read_bytes()
+    short = tmp_path / "short.mp4"
+    short.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MediaError, match="cut off"):
+        source.probe(short)
+    # The index in front, as for the web: the file opens, but most frames are missing.
+    early = tmp_path / "early.mp4"
+    early.write_bytes(_index_first(whole)[: len(whole) * 6 // 10])
+    with pytest.raises(MediaError, match="ends early"):
+        source.probe(early)
+
+
+def _index_first(data: bytes) -> bytes:
+    """Move an mp4's index before its frames, shifting the chunk offsets."""
+    boxes, at = {}, 0
+    while at < len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        boxes[name] = data[at : at + size]
+        at += size
+    index = bytearray(boxes[b"moov"])
+    start = 0
+    while (start := index.find(b"stco", start + 1)) > 0:
+        count = int.from_bytes(index[start + 8 : start + 12], "big")
+        for k in range(count):
+            place = slice(start + 12 + 4 * k, start + 16 + 4 * k)
+            moved = int.from_bytes(index[place], "big") + len(index)
+            index[place] = moved.to_bytes(4, "big")
+    rest = b"".join(v for k, v in boxes.items() if k not in (b"ftyp", b"moov"))
+    return boxes[b"ftyp"] + bytes(index) + rest

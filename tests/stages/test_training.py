@@ -1,0 +1,174 @@
+"""Both stages under a plain Lightning Trainer, as a notebook would have them."""
+
+import lightning as L
+import pytest
+import torch
+from gstalker import face
+from gstalker.callbacks.checkpoint import Checkpoint
+from gstalker.callbacks.curve import Curve
+from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.scores import ScoreFrames
+from gstalker.data.datamodule import CaptureDataModule
+from gstalker.deform.audio import fit_whitening
+from gstalker.gaussians import start
+from gstalker.gaussians.rotations import mean_viewmat
+from gstalker.render import make_rasterizer
+from gstalker.stages.deform import DeformConfig, DeformStage
+from gstalker.stages.handoff import Handoff
+from gstalker.stages.static import StaticConfig, StaticStage
+
+
+@pytest.fixture(scope="module")
+def data(tiny_capture):
+    return CaptureDataModule(tiny_capture, validation_frames=3)
+
+
+def rest(capture):
+    return mean_viewmat(capture.poses[capture.split()[0]])
+
+
+def first_cloud(capture, most=600):
+    return start.frame_cloud(
+        capture.frame(0), capture.mask(0), capture.poses[0], rest(capture), capture.Ks, capture.mesh,
+        capture.landmarks[0], face.layout("synthetic68"), max_gaussians=most,
+    )  # fmt: skip
+
+
+def static_stage(capture, steps):
+    return StaticStage(first_cloud(capture), rest(capture), make_rasterizer(), StaticConfig(steps=steps))
+
+
+def handoff(capture, cloud):
+    return Handoff(
+        cloud={k: v.detach().clone() for k, v in cloud.state_dict().items()},
+        rest_viewmat=rest(capture),
+        capture_name=capture.name,
+        capture_id=capture.content_id,
+    )
+
+
+def deform_stage(data, steps, seed=0):
+    capture = data.capture
+    torch.manual_seed(seed)
+    features = capture.features("mel")
+    stage = DeformStage(
+        handoff(capture, first_cloud(capture)), features.shape[1], capture.poses, make_rasterizer(),
+        DeformConfig(steps=steps),
+    )  # fmt: skip
+    fit_whitening(stage.audio, features)
+    return stage
+
+
+def trainer(steps, *callbacks, **options):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return L.Trainer(
+        max_steps=steps, max_epochs=-1, accelerator="cpu", callbacks=list(callbacks),
+        enable_checkpointing=False, **quiet, **options,
+    )  # fmt: skip
+
+
+def losses(curve):
+    return [row["loss"] for row in curve.rows if "loss" in row]
+
+
+def test_a_plain_trainer_fits_the_static_stage_and_validation_scores_it(data, tmp_path):
+    stage = static_stage(data.capture, 120)
+    curve = Curve(tmp_path / "metrics.csv", every_steps=20)
+    fit = trainer(120, ScoreFrames(), curve, val_check_interval=60, check_val_every_n_epoch=None)
+    fit.fit(stage, data)
+    assert losses(curve)[-1] < 0.8 * losses(curve)[0]
+    assert fit.callback_metrics["val_psnr_full"] > 20
+    assert (tmp_path / "metrics.csv").read_text().startswith("step,")
+
+
+def test_densification_grows_the_cloud_and_training_goes_on(data, tmp_path):
+    stage = static_stage(data.capture, 60)
+    before = len(stage.cloud)
+    config = DensityConfig(
+        start_step=10, every_steps=10, stop_step=50, reset_every_steps=0, grow_grad2d=1e-5, max_gaussians=700
+    )
+    curve = Curve(tmp_path / "m.csv", every_steps=10)
+    trainer(60, Densification(config), curve).fit(stage, data)
+    assert before < len(stage.cloud) <= 700
+    groups = {g["name"]: g["params"][0] for g in stage.trainer.optimizers[0].param_groups}
+    assert all(groups[name] is p for name, p in stage.cloud.named_parameters())
+    assert losses(curve)[-1] < losses(curve)[0]
+
+
+def test_the_deformation_stage_beats_its_handoff_on_the_mouth(data):
+    stage = deform_stage(data, 150)
+    batches = [data.dataset[int(i)] for i in data.train_ids[::20]]
+
+    def mouth_error():
+        with torch.no_grad():
+            total = 0.0
+            for batch in batches:
+                x0, y0, x1, y1 = batch.mouth_box[0].tolist()
+                total += (stage(batch) - batch.image)[:, y0:y1, x0:x1].abs().mean().item()
+        return total
+
+    before = mouth_error()
+    trainer(150).fit(stage, data)
+    assert mouth_error() < 0.85 * before
+
+
+class _Killed(Exception):
+    """Stands for a kill: nothing is saved on the way out."""
+
+
+class _KillAt(L.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.step:
+            raise _Killed
+
+
+@pytest.mark.parametrize("kind", ["static, growing", "deform"])
+def test_a_run_killed_anywhere_and_resumed_has_the_curve_of_one_never_killed(data, tmp_path, kind):
+    steps, saved, killed = 40, 17, 26
+
+    def make():
+        if kind == "deform":
+            return deform_stage(data, steps), []
+        growing = DensityConfig(start_step=5, every_steps=5, stop_step=35, grow_grad2d=1e-5, max_gaussians=650)
+        return static_stage(data.capture, steps), [Densification(growing)]
+
+    class SaveAt(L.Callback):
+        def on_train_batch_end(self, trainer, *args):
+            if trainer.global_step == saved:
+                Checkpoint(tmp_path)._save(trainer)
+
+    whole_stage, extra = make()
+    whole = Curve(tmp_path / "whole.csv", every_steps=1)
+    trainer(steps, *extra, whole).fit(whole_stage, data)
+
+    stage, extra = make()
+    with pytest.raises(_Killed):
+        trainer(steps, *extra, Curve(tmp_path / "half.csv", every_steps=1), SaveAt(), _KillAt(killed)).fit(stage, data)
+
+    stage, extra = make()
+    resumed = Curve(tmp_path / "resumed.csv", every_steps=1)
+    trainer(steps, *extra, resumed).fit(stage, data, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    assert [row["step"] for row in resumed.rows] == list(range(1, steps + 1))
+    assert losses(resumed) == losses(whole)
+    for name, value in whole_stage.state_dict().items():
+        assert torch.equal(stage.state_dict()[name], value), name
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_its_step(data, tmp_path):
+    from gstalker.errors import RunError
+
+    stage = static_stage(data.capture, 20)
+
+    class NanLoss(StaticStage):
+        def training_step(self, batch, batch_idx):
+            out = super().training_step(batch, batch_idx)
+            if self.trainer.global_step == 4:
+                out["loss"] = out["loss"] * torch.nan
+            return out
+
+    stage.__class__ = NanLoss
+    with pytest.raises(RunError, match="training diverged: the loss of step 5 is nan"):
+        trainer(20, Curve(tmp_path / "m.csv")).fit(stage, data)

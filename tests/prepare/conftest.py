@@ -1,25 +1,34 @@
-"""Small video files made for the tests."""
+"""Small video files made for the tests of this room."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
+
+Movie = Callable[..., Path]
 
 
-def level(number: int) -> int:
+def _level(number: int) -> int:
     """How bright frame ``number`` is: neighbours differ by far more than compression does."""
     return 30 + 40 * (number % 5)
 
 
-def number_of(picture: np.ndarray) -> int:
-    """``number % 5`` of a picture."""
-    return round((float(np.median(picture)) - 30) / 40)
+@pytest.fixture
+def movie(tmp_path: Path) -> Movie:
+    """``movie(frames, name="a.mp4", ...)``: see :func:`_write_movie`."""
+
+    def write(frames: int, name: str = "a.mp4", **how: object) -> Path:
+        return _write_movie(tmp_path / name, frames, **how)  # type: ignore[arg-type]
+
+    return write
 
 
-def write_movie(
+def _write_movie(
     path: Path,
     frames: int,
     *,
@@ -47,7 +56,7 @@ def write_movie(
         stream.time_base = stream.codec_context.time_base = Fraction(1, fps)
         track = container.add_stream("aac", rate=48_000, layout="stereo") if sound else None
         for k in range(frames):
-            picture = np.full((size[1], size[0], 3), level(k), np.uint8)
+            picture = np.full((size[1], size[0], 3), _level(k), np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = stamps[k] if stamps else k
             container.mux(stream.encode(frame))

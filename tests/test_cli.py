@@ -165,7 +165,7 @@ def test_a_capture_that_is_not_there_is_one_sentence(gstalker, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("file", ["frames.npy", "poses.npy", "audio.wav", "capture.json"])
+@pytest.mark.parametrize("file", ["frames.npy", "masks.npy", "poses.npy", "capture.json"])
 @pytest.mark.parametrize("damage", ["missing", "shorter"])
 def test_a_damaged_capture_is_one_sentence(gstalker, tiny_capture, tmp_path, file, damage):
     capture = tmp_path / "me"
@@ -174,7 +174,8 @@ def test_a_damaged_capture_is_one_sentence(gstalker, tiny_capture, tmp_path, fil
         (capture / file).unlink()
     else:
         os.truncate(capture / file, (capture / file).stat().st_size // 2)
-    status, _, err = gstalker("train", CONFIG, f"capture={capture}", f"runs={tmp_path}/runs")
+    where = (f"capture={capture}", f"runs={tmp_path}/runs")
+    status, _, err = gstalker("train", CONFIG, *where, *FEW_STEPS)
     assert status == 1
     assert "CaptureError" in one_sentence(err)
     assert not (tmp_path / "runs").exists()

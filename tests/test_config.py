@@ -214,6 +214,14 @@ def test_a_damaged_saved_config_is_named(tmp_path):
         config.load(tmp_path / "config.yaml")
 
 
+def test_a_saved_config_that_is_cut_short_is_not_filled_up_with_defaults(compose, tmp_path):
+    file = tmp_path / "config.yaml"
+    config.save(compose(), file)
+    file.write_text(file.read_text().partition("logger:")[0])
+    with pytest.raises(ConfigError, match="is damaged: it lacks logger, rasterizer"):
+        config.load(file)
+
+
 def test_where_a_run_runs_does_not_change_its_name(compose):
     told = ("capture=elsewhere", "runs=/r", "threads=1", "device=cuda", "logger.name=wandb")
     assert config.fingerprint(compose(*told), "abc") == config.fingerprint(compose(), "abc")

@@ -281,9 +281,13 @@ def load(path: Path) -> RunConfig:
     """Read what :func:`save` wrote.
 
     Raises:
-        ConfigError: it cannot be read, or is of another version of the program.
+        ConfigError: it cannot be read, is cut short, or is of another version of the program.
     """
-    return _run_config([_Layer(f"in {path}", _read(path))])
+    values = _read(path)
+    lacking = [f.name for f in fields(RunConfig) if f.name not in values]
+    if lacking:
+        raise ConfigError(f"{path} is damaged: it lacks {', '.join(lacking)}. Train the run again.")
+    return _run_config([_Layer(f"in {path}", values)])
 
 
 def fingerprint(config: RunConfig, content_id: str) -> str:

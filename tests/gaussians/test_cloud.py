@@ -4,6 +4,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
+from gstalker.gaussians.harmonics import sh_to_rgb
 from gstalker.types import Deltas, Splats
 
 
@@ -66,3 +67,13 @@ def test_tensors_of_different_lengths_are_refused():
     s = splats()
     with pytest.raises((ValueError, TypeCheckError), match="scales"):
         GaussianCloud(s.means, s.scales[:5], s.quats, s.opacities, s.sh, s.opacities)
+
+
+def test_colours_are_kept_displayable():
+    cloud = GaussianCloud.from_splats(splats())
+    cloud.sh.data.mul_(100)
+    cloud.limit_colors()
+    colours = sh_to_rgb(cloud.sh)
+    assert colours.min() >= -1e-6
+    assert colours.max() <= 1 + 1e-6
+    assert colours.max() > 0.99

@@ -41,7 +41,7 @@ def test_a_tone_peaks_in_its_band() -> None:
     assert rows.max() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("seconds", [0.04, 0.1, 2.0])
+@pytest.mark.parametrize("seconds", [0.04, 0.08, 2.0])
 def test_mel_has_four_rows_per_frame(seconds: float) -> None:
     rows = audio.extract("mel", speech(seconds), None, 3.0)
     assert rows.shape == (round(seconds * 25) * 4, 80)

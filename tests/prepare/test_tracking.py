@@ -67,6 +67,14 @@ def follow(
     )
 
 
+def _misshapen(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean distance of two shapes after moving, turning and scaling one onto the other."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    u, s, v = np.linalg.svd(a.T @ b)
+    fitted = (s.sum() / (a**2).sum()) * a @ u @ v
+    return float(np.linalg.norm(fitted - b, axis=1).mean())
+
+
 def degrees_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.degrees(np.linalg.norm(rotation_vectors(a.transpose(0, 2, 1) @ b), axis=1))
 
@@ -101,9 +109,7 @@ def test_the_subjects_own_shape_is_found_and_fits_better() -> None:
     # Noise of 0.2 px a coordinate is 0.25 px of distance.
     assert before.error_px.mean() > 0.8
     assert after.error_px.mean() < 0.3
-    # Shapes are told up to where the head's space sits, which the pull only holds loosely.
-    away = [s - s.mean(0) for s in (found, subject())]
-    assert np.abs(away[0] - away[1]).mean() < 0.12
+    assert _misshapen(found, subject()) < 0.5 * _misshapen(canonical_face, subject())
 
 
 def test_poses_are_smoothed_and_the_report_says_how_much() -> None:
@@ -122,8 +128,9 @@ def test_smoothing_never_crosses_a_cut() -> None:
     cut[60:] += 25.0
     joined, apart = (follow(cut, s, sigma=2.0).poses for s in ([(0, 120)], [(0, 60), (60, 120)]))
     first = follow(cut, [(0, 60), (60, 120)]).poses
-    assert np.abs(joined[59] - first[59]).max() > 0.3
-    assert np.abs(apart[59] - first[59]).max() < 0.1
+    # The cut moves the head by 2.5 cm; the head's own way within two frames is 0.1 cm.
+    assert np.abs(joined[59] - first[59]).max() > 0.5
+    assert np.abs(apart[59] - first[59]).max() < 0.2
 
 
 def test_frames_without_a_face_are_dropped_and_hold_the_nearest_pose() -> None:

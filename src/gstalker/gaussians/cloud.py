@@ -98,6 +98,16 @@ class GaussianCloud(nn.Module):
             sh=raw["sh"],
         )
 
+    @torch.no_grad()
+    def limit_colors(self) -> None:
+        """Keep constant colours displayable, in [0, 1].
+
+        A speck too small to be seen can otherwise grow arbitrarily bright, until it moves.
+        """
+        if self.sh.shape[1] == 1:
+            half = 0.5 / harmonics.C0
+            self.sh.clamp_(-half, half)
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the number of Gaussians from the checkpoint: clouds grow as they train."""
         for name in PARAMETERS:

@@ -146,6 +146,10 @@ class DeformStage(L.LightningModule):
             loss = loss + self.config.mouth_weight * region_l1(picture, batch.image, batch.mouth_box)
         return {"loss": loss, "render": render}
 
+    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
+        """Keep the cloud's colours displayable."""
+        self.cloud.limit_colors()
+
     def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
         """The picture, for the callbacks that score and show it."""
         return self(batch)

@@ -96,6 +96,10 @@ class StaticStage(L.LightningModule):
         loss = l1_dssim(picture, batch.image, self.config.dssim_weight)
         return {"loss": loss, "render": render}
 
+    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
+        """Keep the cloud's colours displayable."""
+        self.cloud.limit_colors()
+
     def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
         """The picture, for the callbacks that score and show it."""
         return self(batch)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gstalker import weights
+from gstalker.data.capture import Capture
+from gstalker.errors import BackendMissing, CaptureError, MediaError
+from gstalker.prepare import PrepareConfig, prepare
+from gstalker.prepare.steps import WORK
+
+Movie = Callable[..., Path]
+SMALL = PrepareConfig(max_side=256, workers=1)
+
+
+@pytest.fixture(scope="module")
+def models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder with what prepare cannot do without, and no Whisper."""
+    pytest.importorskip("mediapipe")
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("face_landmarker.task", "selfie_segmentation.tflite"):
+        (folder / name).symlink_to(shared / "data" / "weights" / name)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _use_models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(models))
+
+
+@pytest.fixture(scope="module")
+def may(shared: Path) -> Path:
+    """Five seconds of a woman who speaks, 512 x 512."""
+    return shared / "data" / "video" / "may_5s_512.mp4"
+
+
+@pytest.fixture(scope="module")
+def finished(models: Path, may: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(weights.FOLDER_VARIABLE, str(models))
+        out = tmp_path_factory.mktemp("captures") / "may"
+        prepare(may, out, SMALL)
+    return out
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each file was written."""
+    return {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file()}
+
+
+def test_a_video_becomes_a_capture(finished: Path) -> None:
+    capture = Capture.open(finished)
+    assert (capture.frame_count, capture.height, capture.width) == (125, 256, 256)
+    assert capture.segments == [(0, 125)]
+    assert not capture.dropped.any()
+    assert capture.name == "may"
+    assert set(capture.meta["features"]) == {"mel"}
+    assert len(capture.audio()) == 125 * 640
+
+
+def test_the_tracked_mesh_projects_onto_the_landmarks(finished: Path) -> None:
+    capture = Capture.open(finished)
+    # With 0.4 px of misfit in the rigid points; lips and lids move by themselves.
+    assert capture.meta["tracker"]["reprojection_px"] < 0.6
+    pose, points = capture.poses[60].numpy(), capture.landmarks[60]
+    placed = capture.mesh @ pose[:3, :3].T + pose[:3, 3]
+    pixels = (placed / placed[:, 2:]) @ capture.Ks.numpy().T
+    assert np.median(np.linalg.norm(pixels[:, :2] - points[:468], axis=1)) < 1.5
+
+
+def test_masks_tell_face_torso_and_wall_apart(finished: Path) -> None:
+    capture = Capture.open(finished)
+    mask, points = capture.mask(60), capture.landmarks[60]
+    nose = points[4].astype(int)
+    assert mask[nose[1], nose[0]] == 2
+    assert mask[3, 3] == 0
+    assert mask[250, 128] == 1
+    share = [float((mask == label).mean()) for label in range(4)]
+    assert share[0] > 0.2
+    assert share[2] > 0.2
+
+
+def test_the_plate_shows_the_wall(finished: Path) -> None:
+    capture = Capture.open(finished)
+    free = capture.mask(60) == 0
+    free[:, 60:] = False  # the left edge, where her hair never is
+    apart = np.abs(capture.background.astype(int) - capture.frame(60))[free]
+    assert np.median(apart) < 6
+
+
+def test_blinks_and_speech_show_in_the_signals(finished: Path) -> None:
+    capture = Capture.open(finished)
+    assert capture.eye.min() < 0.5 * np.median(capture.eye)
+    assert capture.mouth.std() > 0.02
+
+
+def test_a_second_run_writes_nothing(finished: Path, may: Path) -> None:
+    before = written(finished)
+    prepare(may, finished, SMALL)
+    assert written(finished) == before
+
+
+def test_a_lost_file_is_made_again_and_nothing_else(finished: Path, may: Path) -> None:
+    before = written(finished)
+    content = Capture.open(finished).content_id
+    (finished / "masks.npy").unlink()
+    with pytest.raises(CaptureError, match="masks"):
+        Capture.open(finished)
+    capture = prepare(may, finished, SMALL)
+    after = written(finished)
+    assert {n for n in after if after[n] != before[n]} == {"masks.npy", "capture.json"}
+    assert capture.content_id == content
+
+
+def test_a_damaged_frame_is_repaired_by_redoing_the_frames(finished: Path, may: Path) -> None:
+    with (finished / "frames.npy").open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"\xff" * 1000)
+    with pytest.raises(CaptureError, match="redo frames"):
+        Capture.open(finished).frame(5)
+    capture = prepare(may, finished, SMALL, redo=["frames"])
+    assert capture.frame(5).shape == (256, 256, 3)
+
+
+def test_a_folder_made_from_another_video_is_refused(finished: Path, movie: Movie) -> None:
+    with pytest.raises(CaptureError, match="another video"):
+        prepare(movie(75), finished, SMALL)
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path: Path, may: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    with pytest.raises(CaptureError, match="holds other things"):
+        prepare(may, tmp_path, SMALL)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_video_without_a_face_leaves_nothing_behind(movie: Movie, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="shows no face"):
+        prepare(movie(75, size=(128, 96)), tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_short_video_is_refused_before_anything_is_written(movie: Movie, tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"too short: 1\.0 s"):
+        prepare(movie(25), tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_models_are_named_before_anything_is_written(
+    may: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackendMissing, match="gstalker weights download face_landmarker"):
+        prepare(may, tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_where_it_was(may: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import sys; from gstalker.prepare import prepare, PrepareConfig\n"
+        "if __name__ == '__main__': prepare(sys.argv[1], sys.argv[2], PrepareConfig(max_side=256))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(may), str(out)])
+    book = out / WORK / "steps.json"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if book.exists() and "landmarks" in json.loads(book.read_text())["steps"]:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(CaptureError, match="not a finished capture"):
+        Capture.open(out)
+    before = written(out)
+    prepare(may, out, SMALL)
+    after = written(out)
+    assert after["frames.npy"] == before["frames.npy"]
+    assert after["landmarks.npy"] == before["landmarks.npy"]

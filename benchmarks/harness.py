@@ -33,7 +33,11 @@ class Timing:
 
 
 def measure(
-    name: str, part: Callable[[], object], *, seconds: float = 2.0, yardstick_ms: float | None = None
+    name: str,
+    part: Callable[[], object],
+    *,
+    seconds: float = 2.0,
+    yardstick_ms: float | None = None,
 ) -> Timing:
     """Time ``part`` for about ``seconds``, after a warm-up of three calls."""
     for _ in range(3):
@@ -47,7 +51,13 @@ def measure(
     least = min(times)
     first, median, third = np.percentile(times, [25, 50, 75])
     ratio = least / (yardstick_ms or least)
-    return Timing(name, round(least, 3), round(float(median), 3), round(float(third - first), 3), round(ratio, 3))
+    return Timing(
+        name,
+        round(least, 3),
+        round(float(median), 3),
+        round(float(third - first), 3),
+        round(ratio, 3),
+    )
 
 
 def yardstick() -> Timing:
@@ -62,8 +72,12 @@ def report(timings: list[Timing], path: Path | None) -> str:
         card = {**machine_card(), "load": os.getloadavg()}
         files.write_json(path, {"machine": card, "timings": [asdict(t) for t in timings]})
         json.loads(path.read_text())
-    lines = ["| part | least ms | median ms | spread ms | over yardstick |", "|---|---|---|---|---|"]
+    lines = [
+        "| part | least ms | median ms | spread ms | over yardstick |",
+        "|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {t.name} | {t.least_ms:.2f} | {t.median_ms:.2f} | {t.spread_ms:.2f} | {t.ratio:.2f} |" for t in timings
+        f"| {t.name} | {t.least_ms:.2f} | {t.median_ms:.2f} | {t.spread_ms:.2f} | {t.ratio:.2f} |"
+        for t in timings
     ]
     return "\n".join(lines)

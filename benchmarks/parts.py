@@ -22,7 +22,9 @@ def head_scene(count: int, side: int) -> tuple[Splats, Camera]:
     spacing = 2 * (axes.prod() ** (1 / 3)) * (3.14 / count) ** 0.5
     splats = Splats(
         means=normals * axes,
-        scales=spacing * torch.tensor([0.6, 0.6, 0.25]) * torch.exp(0.3 * torch.randn(count, 3, generator=generator)),
+        scales=spacing
+        * torch.tensor([0.6, 0.6, 0.25])
+        * torch.exp(0.3 * torch.randn(count, 3, generator=generator)),
         quats=torch.randn(count, 4, generator=generator),
         opacities=torch.rand(count, generator=generator) * 0.69 + 0.3,
         sh=torch.randn(count, 1, 3, generator=generator),
@@ -64,7 +66,10 @@ def encode(count: int, side: int, backend: str) -> Parts:
             encoder(x)
 
     title = f"encode {backend}, {count} points"
-    return {f"{title}, forward": forward, f"{title}, forward + backward": lambda: encoder(x).backward(pull)}
+    return {
+        f"{title}, forward": forward,
+        f"{title}, forward + backward": lambda: encoder(x).backward(pull),
+    }
 
 
 def loss(count: int, side: int, backend: str) -> Parts:

@@ -37,9 +37,11 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from gstalker import config
-    from gstalker.experiment.train import train
 
-    run = train(config.compose(args.config, args.overrides))
+    chosen = config.compose(args.config, args.overrides)
+    from gstalker.experiment.train import train  # after the typos, for it takes seconds
+
+    run = train(chosen)
     print(f"{run.path}\nNext: gstalker evaluate {run.path}")
 
 

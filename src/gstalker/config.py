@@ -120,8 +120,7 @@ def from_overrides(schema: type[Schema], overrides: Sequence[str]) -> Schema:
     Raises:
         ConfigError: a key or value is wrong.
     """
-    tree = _merged(OmegaConf.structured(schema), _override_layers(overrides))
-    return _to_object(tree)
+    return _to_object(_merged(OmegaConf.structured(schema), _override_layers(overrides)))
 
 
 def _run_config(layers: list[_Layer]) -> RunConfig:
@@ -131,8 +130,7 @@ def _run_config(layers: list[_Layer]) -> RunConfig:
     schema = OmegaConf.structured(RunConfig)
     with read_write(schema):
         schema.method = OmegaConf.structured(_with_name(method_config, name))
-    tree = _merged(schema, layers)
-    run = _to_object(tree)
+    run = _to_object(_merged(schema, layers))
     if not isinstance(run.method, method_config):
         raise ConfigError(f"method is a node with a name and values, but found: {run.method}")
     values = {f.name: getattr(run.method, f.name) for f in fields(method_config)}
@@ -154,8 +152,7 @@ def _to_object(tree: DictConfig) -> Any:
         OmegaConf.resolve(tree)
         return OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
 
 
 def _with_name(schema: type, name: str) -> type:

@@ -28,8 +28,50 @@ class FaceLayout:
 
 LAYOUTS = {
     "mediapipe478": FaceLayout(
-        lips=(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
-        inner_lips=(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+        lips=(
+            61,
+            146,
+            91,
+            181,
+            84,
+            17,
+            314,
+            405,
+            321,
+            375,
+            291,
+            409,
+            270,
+            269,
+            267,
+            0,
+            37,
+            39,
+            40,
+            185,
+        ),
+        inner_lips=(
+            78,
+            95,
+            88,
+            178,
+            87,
+            14,
+            317,
+            402,
+            318,
+            324,
+            308,
+            415,
+            310,
+            311,
+            312,
+            13,
+            82,
+            81,
+            80,
+            191,
+        ),
         gap=(13, 14),
         eye_corners=(33, 263),
         lids=((159, 145), (386, 374)),
@@ -80,7 +122,9 @@ def mouth_boxes(landmarks: np.ndarray, face: FaceLayout, width: int, height: int
     """
     seen = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
     if len(seen) == 0:
-        raise CaptureError("no frame of the capture has landmarks; prepare it again from a video with a face")
+        raise CaptureError(
+            "no frame of the capture has landmarks; prepare it again from a video with a face"
+        )
     left, right = landmarks[seen][:, face.eye_corners[0]], landmarks[seen][:, face.eye_corners[1]]
     ruler = float(np.median(np.linalg.norm(left - right, axis=-1)))
     nearest = seen[np.abs(np.arange(len(landmarks))[:, None] - seen[None]).argmin(1)]

@@ -9,7 +9,7 @@ World units are centimetres of the canonical face.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -23,14 +23,16 @@ class _Movable:
 
     def to(self: Moved, *args: torch.device | str | torch.dtype) -> Moved:
         """Move the tensors; integer tensors keep their type."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, _Movable):
                 moved[field.name] = value.to(*args)
             elif isinstance(value, Tensor):
-                keeps = any(isinstance(a, torch.dtype) for a in args) and not value.is_floating_point()
-                moved[field.name] = value if keeps else value.to(*args)
+                keeps = (
+                    any(isinstance(a, torch.dtype) for a in args) and not value.is_floating_point()
+                )
+                moved[field.name] = value if keeps else value.to(*args)  # type: ignore[call-overload]
         return replace(self, **moved)  # type: ignore[type-var]
 
 

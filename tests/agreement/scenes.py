@@ -1,6 +1,7 @@
 """Small scenes for the agreement tests, in float64, and how to ask a backend for everything."""
 
 import torch
+
 from gstalker.types import Camera, Render, Splats
 
 NAMES = ("means", "scales", "quats", "opacities", "sh")
@@ -26,7 +27,8 @@ def scene(n, width, height, seed=0, terms=1):
     viewmat[0, 2], viewmat[2, 0] = angle.sin(), -angle.sin()
     viewmat[:3, 3] = torch.tensor([0.3, -0.2, 20.0])
     K = torch.tensor(
-        [[1.6 * width, 0, width / 2], [0, 1.5 * width, height / 2 + 1], [0, 0, 1]], dtype=torch.float64
+        [[1.6 * width, 0, width / 2], [0, 1.5 * width, height / 2 + 1], [0, 0, 1]],
+        dtype=torch.float64,
     )
     return splats, Camera(viewmat[None], K[None], width, height)
 
@@ -41,7 +43,9 @@ def pulls(render: Render, seed=1):
     generator = torch.Generator().manual_seed(seed)
     g_image = torch.randn(render.image.shape, generator=generator, dtype=torch.float64)
     g_alpha = torch.randn(render.alpha.shape, generator=generator, dtype=torch.float64)
-    return (render.image * g_image.to(render.image)).sum() + (render.alpha * g_alpha.to(render.alpha)).sum()
+    return (render.image * g_image.to(render.image)).sum() + (
+        render.alpha * g_alpha.to(render.alpha)
+    ).sum()
 
 
 def everything(rasterizer, splats, camera):

@@ -2,18 +2,37 @@
 
 import pytest
 import torch
+from scenes import relative
+
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.encode.native import NativeHashTriPlane
 from gstalker.native import library
-from scenes import relative
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the native kernels are not built")
 
 SIZES = {
     "defaults": {},
-    "two features": {"levels": 4, "features_per_level": 2, "log2_table": 8, "base": 4, "finest": 64},
-    "four features, one level": {"levels": 1, "features_per_level": 4, "log2_table": 6, "base": 8, "finest": 8},
-    "eight features": {"levels": 2, "features_per_level": 8, "log2_table": 10, "base": 4, "finest": 40},
+    "two features": {
+        "levels": 4,
+        "features_per_level": 2,
+        "log2_table": 8,
+        "base": 4,
+        "finest": 64,
+    },
+    "four features, one level": {
+        "levels": 1,
+        "features_per_level": 4,
+        "log2_table": 6,
+        "base": 8,
+        "finest": 8,
+    },
+    "eight features": {
+        "levels": 2,
+        "features_per_level": 8,
+        "log2_table": 10,
+        "base": 4,
+        "finest": 40,
+    },
 }
 
 
@@ -39,7 +58,9 @@ def positions(n, cells=256, seed=0):
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_features_and_gradients_agree(sizes, isa, monkeypatch):
     monkeypatch.setenv("GSTALKER_ISA", isa)
-    reference, native = pair({**sizes, "base": 16, "finest": 256} if sizes.get("levels", 9) > 1 else sizes)
+    reference, native = pair(
+        {**sizes, "base": 16, "finest": 256} if sizes.get("levels", 9) > 1 else sizes
+    )
     points = positions(1000)
     # levels between base and finest have other lines; keep the points clear of all of them
     for level in reference.levels:
@@ -49,7 +70,9 @@ def test_features_and_gradients_agree(sizes, isa, monkeypatch):
     wide, narrow = points.double().requires_grad_(), points.clone().requires_grad_()
     wanted, found = reference(wide), native(narrow)
     torch.testing.assert_close(found.double(), wanted, atol=1e-6, rtol=0)
-    pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    pull = torch.randn(
+        wanted.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     wanted.backward(pull)
     found.backward(pull.float())
     assert relative(native.tables.grad, reference.tables.grad) < 1e-4
@@ -81,7 +104,9 @@ def test_one_and_two_threads_give_the_same_bits():
 
 def test_positions_that_are_not_numbers_read_inside_the_tables():
     _, native = pair({})
-    x = torch.tensor([[torch.nan, 0, 0], [torch.inf, -torch.inf, 1e30], [1, -1, 1]]).requires_grad_()
+    x = torch.tensor(
+        [[torch.nan, 0, 0], [torch.inf, -torch.inf, 1e30], [1, -1, 1]]
+    ).requires_grad_()
     out = native(x)
     out.sum().backward()
     assert out[1:].isfinite().all()

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from scenes import relative
+
 from gstalker.losses import photometric
 from gstalker.native import library
-from scenes import relative
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the native kernels are not built")
 
@@ -17,7 +18,9 @@ def pictures(height, width, count=1):
 
 
 @pytest.mark.parametrize("isa", library.supported_isas())
-@pytest.mark.parametrize(("height", "width"), [(64, 96), (33, 17), (11, 11), (5, 3), (1, 1), (100, 1)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(64, 96), (33, 17), (11, 11), (5, 3), (1, 1), (100, 1)]
+)
 def test_loss_and_gradient_agree(isa, height, width, monkeypatch):
     monkeypatch.setenv("GSTALKER_ISA", isa)
     pred, truth = pictures(height, width)
@@ -75,5 +78,8 @@ def test_one_and_two_threads_give_the_same_bits():
 def test_ssim_alone_agrees_too():
     pred, truth = pictures(40, 30, count=2)
     torch.testing.assert_close(
-        photometric.ssim(pred.float(), truth.float()).double(), photometric.ssim(pred, truth), atol=1e-5, rtol=0
+        photometric.ssim(pred.float(), truth.float()).double(),
+        photometric.ssim(pred, truth),
+        atol=1e-5,
+        rtol=0,
     )

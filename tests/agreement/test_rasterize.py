@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from scenes import NAMES, everything, leaves, pulls, relative, scene
+
 from gstalker.native import library
 from gstalker.render.native import NativeRasterizer
 from gstalker.render.reference import ReferenceRasterizer
 from gstalker.types import Camera, Splats
-from scenes import NAMES, everything, leaves, pulls, relative, scene
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="the native kernels are not built")
 ISAS = library.supported_isas()
@@ -18,15 +19,21 @@ GRADIENT_TOLERANCE = 1e-4
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize(("n", "width", "height"), [(200, 96, 80), (60, 33, 17), (5, 1, 1), (40, 130, 3)])
+@pytest.mark.parametrize(
+    ("n", "width", "height"), [(200, 96, 80), (60, 33, 17), (5, 1, 1), (40, 130, 3)]
+)
 def test_picture_alpha_and_all_gradients_agree(isa, n, width, height):
     splats, camera = scene(n, width, height)
     wanted, wanted_gradients = everything(ReferenceRasterizer(), splats, camera)
-    found, gradients = everything(NativeRasterizer(isa), splats.to(torch.float32), camera.to(torch.float32))
+    found, gradients = everything(
+        NativeRasterizer(isa), splats.to(torch.float32), camera.to(torch.float32)
+    )
     torch.testing.assert_close(found.image.double(), wanted.image, atol=IMAGE_TOLERANCE, rtol=0)
     torch.testing.assert_close(found.alpha.double(), wanted.alpha, atol=IMAGE_TOLERANCE, rtol=0)
     seen = wanted.radii > 0
-    torch.testing.assert_close(found.means2d.double()[seen], wanted.means2d[seen], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        found.means2d.double()[seen], wanted.means2d[seen], atol=1e-3, rtol=0
+    )
     assert (found.radii - wanted.radii).abs().max() <= 1  # a radius may lie on a whole number
     for name, ours, theirs in zip([*NAMES, "means2d"], gradients, wanted_gradients, strict=True):
         assert relative(ours, theirs) < GRADIENT_TOLERANCE or theirs.abs().max() < 1e-9, name
@@ -87,7 +94,9 @@ def test_the_order_in_memory_does_not_matter():
     mixed = Splats(*(getattr(splats, name)[order] for name in NAMES)).to(torch.float32)
     camera = camera.to(torch.float32)
     draw = NativeRasterizer()
-    torch.testing.assert_close(draw(mixed, camera).image, draw(splats.to(torch.float32), camera).image)
+    torch.testing.assert_close(
+        draw(mixed, camera).image, draw(splats.to(torch.float32), camera).image
+    )
 
 
 def test_two_forward_passes_before_their_backward_passes_do_not_mix():
@@ -146,7 +155,11 @@ def test_a_broken_gaussian_breaks_nothing_else(isa, what):
     render, gradients = everything(NativeRasterizer(isa), Splats(**damaged), camera)
     assert render.image.isfinite().all()
     for n, gradient in zip([*NAMES, "means2d"], gradients, strict=True):
-        others = gradient[:, [i for i in range(64) if i != 17]] if n == "means2d" else gradient[torch.arange(64) != 17]
+        others = (
+            gradient[:, [i for i in range(64) if i != 17]]
+            if n == "means2d"
+            else gradient[torch.arange(64) != 17]
+        )
         assert others.isfinite().all(), n
     if what not in DRAWABLE:
         whole = {n: v[torch.arange(64) != 17] for n, v in damaged.items()}
@@ -157,6 +170,8 @@ def test_a_broken_gaussian_breaks_nothing_else(isa, what):
 @pytest.mark.parametrize("isa", ISAS)
 def test_an_empty_scene_is_black_and_differentiable(isa):
     splats, camera = scene(0, 20, 10)
-    render, gradients = everything(NativeRasterizer(isa), splats.to(torch.float32), camera.to(torch.float32))
+    render, gradients = everything(
+        NativeRasterizer(isa), splats.to(torch.float32), camera.to(torch.float32)
+    )
     assert render.image.abs().max() == 0 == render.alpha.abs().max()
     assert all(len(g.reshape(-1)) == 0 for g in gradients)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+
 from gstalker.data.capture import Capture, CaptureWriter
 from gstalker.errors import CaptureError
 
@@ -119,7 +120,9 @@ def test_a_damaged_frame_is_noticed_when_it_is_read(folder):
 
 def test_poses_fewer_than_frames_are_refused_with_both_numbers(folder):
     np.save(folder / "poses.npy", np.zeros((F - 1, 4, 4), np.float32))
-    with pytest.raises(CaptureError, match=f"float32 {F - 1}x4x4 where float32 {F}x4x4 was expected"):
+    with pytest.raises(
+        CaptureError, match=f"float32 {F - 1}x4x4 where float32 {F}x4x4 was expected"
+    ):
         Capture.open(folder)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gstalker.data.datamodule import CaptureDataModule, StepSampler
 from gstalker.data.dataset import standardised
 
@@ -33,7 +34,9 @@ def data(tiny_capture):
 
 
 def test_training_validation_and_test_frames_are_disjoint(data, tiny_capture):
-    train, held, test = (set(ids.tolist()) for ids in (data.train_ids, data.validation_ids, data.test_ids))
+    train, held, test = (
+        set(ids.tolist()) for ids in (data.train_ids, data.validation_ids, data.test_ids)
+    )
     assert not train & held
     assert not (train | held) & test
     assert max(train) < min(held) <= max(held) < min(test)

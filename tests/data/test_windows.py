@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gstalker.data.windows import NEIGHBOURS, ROWS, AudioTrack, shuffled_frames
 
 

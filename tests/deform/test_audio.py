@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gstalker.deform.audio import AudioConfig, AudioNet, Whitening, fit_whitening
 from gstalker.types import AudioWindow
 

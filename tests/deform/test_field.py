@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gstalker.deform.field import DeformationField, EncoderConfig, FieldConfig
 from gstalker.encode.hashgrid import HashTriPlane
 

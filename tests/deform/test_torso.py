@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gstalker.deform.torso import PoseField, TorsoConfig, carry, pose_numbers
 from gstalker.gaussians.rotations import quat_to_matrix
 from gstalker.types import Splats
@@ -76,7 +77,9 @@ def test_a_shift_moves_only_the_share_that_rests():
 
 
 def test_the_resting_pose_is_zero_and_a_turn_is_its_rotation_vector():
-    numbers = pose_numbers(torch.stack([REST, viewmat((0.01, 0.02, -0.03), (0, 0, 130)) @ REST]), REST)
+    numbers = pose_numbers(
+        torch.stack([REST, viewmat((0.01, 0.02, -0.03), (0, 0, 130)) @ REST]), REST
+    )
     torch.testing.assert_close(numbers[0], torch.zeros(6, dtype=torch.float64))
     wanted = torch.tensor([0.01, 0.02, -0.03], dtype=torch.float64)
     # twice the vector part of the quaternion: the rotation vector to third order

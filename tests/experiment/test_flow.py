@@ -6,23 +6,30 @@ import shutil
 import av
 import numpy as np
 import pytest
+
 from gstalker import config as configuration
+from gstalker.data.capture import write_wav
 from gstalker.data.synthetic import synthetic_voice
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError, RunError
-from gstalker.data.capture import write_wav
 from gstalker.experiment.demo import contact_sheet, curves, side_by_side
 from gstalker.experiment.drive import drive, steady_stretch
 from gstalker.experiment.evaluate import ROWS, evaluate, summary
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import train
 
-SMALL = ["method.static.steps=150", "method.static.start.max_gaussians=900", "method.deform.steps=150"]
+SMALL = [
+    "method.static.steps=150",
+    "method.static.start.max_gaussians=900",
+    "method.deform.steps=150",
+]
 
 
 def make_config(folder, capture, *overrides):
     file = folder / "gstalker.yaml"
     file.write_text("method:\n  name: gstalker\n")
-    return configuration.compose(file, [f"capture={capture.folder}", f"runs={folder / 'runs'}", *SMALL, *overrides])
+    return configuration.compose(
+        file, [f"capture={capture.folder}", f"runs={folder / 'runs'}", *SMALL, *overrides]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,12 @@ def test_a_run_folder_says_what_it_is_and_how_it_came_to_be(run, tiny_capture):
     starts = json.loads((run.path / "provenance.json").read_text())["starts"]
     assert [s["stage"] for s in starts] == ["StaticStage", "DeformStage"]
     assert starts[0]["packages"]["torch"]
-    for name in ("static/handoff.pt", "static/metrics.csv", "static/preview.png", "deform/model.pt"):
+    for name in (
+        "static/handoff.pt",
+        "static/metrics.csv",
+        "static/preview.png",
+        "deform/model.pt",
+    ):
         assert (run.path / name).stat().st_size > 0
 
 
@@ -55,10 +67,23 @@ def test_the_same_config_is_the_same_run_and_is_not_trained_again(run, tiny_capt
 def test_evaluate_scores_ours_and_all_controls(run, scores, tiny_capture):
     assert tuple(scores["rows"]) == ROWS
     for row in scores["rows"].values():
-        for name in ("psnr_full", "psnr_head", "psnr_mouth", "ssim_full", "mouth_corr", "mouth_lag", "lpips_alex"):
+        for name in (
+            "psnr_full",
+            "psnr_head",
+            "psnr_mouth",
+            "ssim_full",
+            "mouth_corr",
+            "mouth_lag",
+            "lpips_alex",
+        ):
             figure = row[name]
-            assert {"mean", "stderr", "n"} <= set(figure) or (figure["value"] == "n/a" and figure["reason"])
-    assert scores["rows"]["ours"]["psnr_full"]["mean"] > scores["rows"]["mean_frame"]["psnr_full"]["mean"]
+            assert {"mean", "stderr", "n"} <= set(figure) or (
+                figure["value"] == "n/a" and figure["reason"]
+            )
+    assert (
+        scores["rows"]["ours"]["psnr_full"]["mean"]
+        > scores["rows"]["mean_frame"]["psnr_full"]["mean"]
+    )
     assert json.loads(run.scores_path.read_text()) == json.loads(json.dumps(scores))
     assert scores["protocol"]["words"]["psnr_head"]
     pictures = sorted(p.stem for p in run.frames_path.glob("*.png"))
@@ -83,7 +108,9 @@ def test_drive_speaks_for_as_long_as_the_sound_lasts(run, tmp_path):
     assert np.abs(np.diff(np.stack(frames).astype(float), axis=0)).max() > 5  # it moves
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFF not a wave", b"\0" * 4000], ids=["empty", "header", "zeros"])
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF not a wave", b"\0" * 4000], ids=["empty", "header", "zeros"]
+)
 def test_a_file_that_is_no_sound_is_a_sentence_and_leaves_nothing(run, tmp_path, content):
     (tmp_path / "bad.wav").write_bytes(content)
     with pytest.raises(MediaError, match=r"bad\.wav"):
@@ -158,7 +185,12 @@ def test_without_a_static_stage_the_deformation_starts_from_the_mesh(tiny_captur
 
 @pytest.mark.parametrize("name", ["mesh", "random"])
 def test_the_other_starts_train_too(tiny_capture, tmp_path, name):
-    overrides = [f"method.static.start.name={name}", "method.static.steps=20", "stages=[static]", "method.static.densify={}"]
+    overrides = [
+        f"method.static.start.name={name}",
+        "method.static.steps=20",
+        "stages=[static]",
+        "method.static.densify={}",
+    ]
     run = train(make_config(tmp_path, tiny_capture, *overrides))
     assert (run.path / "static" / "handoff.pt").exists()
 

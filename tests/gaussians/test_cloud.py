@@ -3,6 +3,7 @@
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+
 from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
 from gstalker.gaussians.harmonics import sh_to_rgb
 from gstalker.types import Deltas, Splats

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+
 from gstalker.gaussians import density
 from gstalker.gaussians.density import GrowthStats
 
@@ -41,7 +42,9 @@ def test_halves_are_smaller_and_lie_within_the_large_one():
     halves = density.split_rows(rows, torch.Generator().manual_seed(0))
     assert len(halves["means"]) == 1000 == len(halves["opacities"])
     torch.testing.assert_close(halves["scales"].exp()[0], torch.tensor([2.0, 0.5, 0.1]) / 1.6)
-    torch.testing.assert_close(halves["means"].std(0), torch.tensor([2.0, 0.5, 0.1]), rtol=0.1, atol=0)
+    torch.testing.assert_close(
+        halves["means"].std(0), torch.tensor([2.0, 0.5, 0.1]), rtol=0.1, atol=0
+    )
 
 
 def test_lengths_that_differ_are_refused():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from gstalker.gaussians import harmonics
 from scipy.special import sph_harm_y
+
+from gstalker.gaussians import harmonics
 
 
 def real_harmonic(degree, order, dirs):
-    """scipy's complex harmonic as a real one, with the sign that 3DGS has."""
+    """Scipy's complex harmonic as a real one, with the sign that 3DGS has."""
     polar, azimuth = np.arccos(dirs[:, 2]), np.arctan2(dirs[:, 1], dirs[:, 0])
     value = sph_harm_y(degree, abs(order), polar, azimuth)
     if order == 0:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gstalker.errors import RunError
 from gstalker.gaussians import ply
 from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
@@ -10,7 +11,14 @@ from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
 
 def cloud(n=7, terms=4):
     generator = torch.Generator().manual_seed(0)
-    shapes = {"means": (n, 3), "scales": (n, 3), "quats": (n, 4), "opacities": (n,), "sh": (n, terms, 3), "follow": (n,)}
+    shapes = {
+        "means": (n, 3),
+        "scales": (n, 3),
+        "quats": (n, 4),
+        "opacities": (n,),
+        "sh": (n, terms, 3),
+        "follow": (n,),
+    }
     return GaussianCloud(**{k: torch.randn(*s, generator=generator) for k, s in shapes.items()})
 
 
@@ -42,7 +50,9 @@ def test_a_file_of_others_without_follow_is_all_head(tmp_path):
     table = plyfile.PlyData.read(tmp_path / "a.ply")["vertex"].data
     names = [n for n in table.dtype.names if n not in ("follow", "nx")]
     theirs = np.rec.fromarrays([table[n] for n in names], names=names)
-    plyfile.PlyData([plyfile.PlyElement.describe(np.asarray(theirs), "vertex")], byte_order="<").write(tmp_path / "b.ply")
+    plyfile.PlyData(
+        [plyfile.PlyElement.describe(np.asarray(theirs), "vertex")], byte_order="<"
+    ).write(tmp_path / "b.ply")
     read = ply.read(tmp_path / "b.ply")
     assert torch.sigmoid(read.follow).min() > 0.999
     assert torch.equal(read.means, cloud(terms=1).means)
@@ -53,7 +63,10 @@ def test_a_file_of_others_without_follow_is_all_head(tmp_path):
     [
         (b"", "not a binary little-endian ply"),
         (b"ply\nformat ascii 1.0\nend_header\n", "not a binary little-endian ply"),
-        (b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\nend_header\n", "lacks: y, z"),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\nend_header\n",
+            "lacks: y, z",
+        ),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path, content, complaint):

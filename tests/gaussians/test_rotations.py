@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from gstalker.gaussians.rotations import matrix_to_quat, mean_viewmat, quat_multiply, quat_to_matrix
 from scipy.spatial.transform import Rotation
+
+from gstalker.gaussians.rotations import matrix_to_quat, mean_viewmat, quat_multiply, quat_to_matrix
 
 
 def quats(n=200):
@@ -15,7 +16,9 @@ def as_scipy(q):
 
 
 def test_matrices_are_scipys_whatever_the_length():
-    torch.testing.assert_close(quat_to_matrix(3 * quats()), torch.from_numpy(as_scipy(quats()).as_matrix()))
+    torch.testing.assert_close(
+        quat_to_matrix(3 * quats()), torch.from_numpy(as_scipy(quats()).as_matrix())
+    )
 
 
 def test_there_and_back_is_the_same_rotation():
@@ -46,7 +49,9 @@ def test_gradients_pass_finite_differences():
 
 
 def test_the_mean_pose_of_turns_to_both_sides_is_straight():
-    turns = torch.from_numpy(Rotation.from_euler("y", [[-20], [20], [-5], [5]], degrees=True).as_matrix())
+    turns = torch.from_numpy(
+        Rotation.from_euler("y", [[-20], [20], [-5], [5]], degrees=True).as_matrix()
+    )
     poses = torch.eye(4, dtype=torch.float64).repeat(4, 1, 1)
     poses[:, :3, :3] = turns
     poses[:, 2, 3] = torch.tensor([90.0, 110, 100, 100])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gstalker.gaussians import surgery
 from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
 
@@ -10,7 +11,14 @@ RATE = 1e-2
 
 def cloud(n, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shapes = {"means": (n, 3), "scales": (n, 3), "quats": (n, 4), "opacities": (n,), "sh": (n, 1, 3), "follow": (n,)}
+    shapes = {
+        "means": (n, 3),
+        "scales": (n, 3),
+        "quats": (n, 4),
+        "opacities": (n,),
+        "sh": (n, 1, 3),
+        "follow": (n,),
+    }
     return GaussianCloud(**{k: torch.randn(*s, generator=generator) for k, s in shapes.items()})
 
 
@@ -21,7 +29,10 @@ def adam(of):
 
 def step(of, optimizer, weights):
     """One step of a loss in which every row stands for itself."""
-    loss = sum((w * getattr(of, n).reshape(len(of), -1).sum(1).sin()).sum() for n, w in zip(PARAMETERS, weights, strict=True))
+    loss = sum(
+        (w * getattr(of, n).reshape(len(of), -1).sum(1).sin()).sum()
+        for n, w in zip(PARAMETERS, weights, strict=True)
+    )
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gstalker.errors import BackendMissing
 from gstalker.losses.perceptual import LPIPS
 
@@ -13,7 +14,11 @@ def lpips(shared):
 
 def picture(seed=0, side=64):
     small = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(small, size=(side, side), mode="bicubic").clamp(0, 1).movedim(1, -1)
+    return (
+        torch.nn.functional.interpolate(small, size=(side, side), mode="bicubic")
+        .clamp(0, 1)
+        .movedim(1, -1)
+    )
 
 
 def test_a_picture_is_at_no_distance_from_itself(lpips):
@@ -35,7 +40,9 @@ def test_the_trunk_and_heads_agree_with_torchmetrics_heads(lpips):
     theirs = torch.load(shipped, map_location="cpu", weights_only=True)
     for k, head in enumerate(lpips.heads):
         # stored as float16 here, so equal to three digits
-        torch.testing.assert_close(head.data, theirs[f"lin{k}.model.1.weight"], rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(
+            head.data, theirs[f"lin{k}.model.1.weight"], rtol=1e-3, atol=1e-6
+        )
 
 
 def test_a_gradient_reaches_the_picture_and_no_weight(lpips):

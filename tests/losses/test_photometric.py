@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+
 from gstalker.losses.photometric import l1_dssim, reference_l1_dssim, region_l1, ssim_map
 from gstalker.losses.regularize import mean_change
 from gstalker.types import Deltas
@@ -12,7 +13,9 @@ from gstalker.types import Deltas
 def pictures():
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand(1, 40, 50, 3, generator=generator, dtype=torch.float64)
-    return (truth + 0.1 * torch.randn(truth.shape, generator=generator, dtype=torch.float64)).clamp(0, 1), truth
+    return (truth + 0.1 * torch.randn(truth.shape, generator=generator, dtype=torch.float64)).clamp(
+        0, 1
+    ), truth
 
 
 def test_ssim_is_that_of_scikit_image_inside_of_the_borders():
@@ -35,12 +38,16 @@ def test_equal_pictures_lose_nothing():
 
 def test_without_dssim_it_is_the_mean_absolute_error():
     pred, truth = pictures()
-    assert reference_l1_dssim(pred, truth, 0.0).item() == pytest.approx((pred - truth).abs().mean().item())
+    assert reference_l1_dssim(pred, truth, 0.0).item() == pytest.approx(
+        (pred - truth).abs().mean().item()
+    )
 
 
 def test_the_reference_passes_finite_differences():
     pred, truth = (p[:, :4, :5] for p in pictures())
-    assert torch.autograd.gradcheck(lambda p: reference_l1_dssim(p, truth), pred.contiguous().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda p: reference_l1_dssim(p, truth), pred.contiguous().requires_grad_()
+    )
 
 
 def test_shapes_that_differ_are_named():

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from gstalker.errors import BackendMissing
 from gstalker.native import build, library
 
@@ -43,7 +44,9 @@ def test_kernels_of_other_sources_are_stale(elsewhere, monkeypatch):
     isa = library.best_isa()
     shutil.copy(build.LIBRARIES / f"libgstalker_{isa}.so", elsewhere)
     monkeypatch.setattr(build, "source_hash", lambda: "other")
-    with pytest.raises(BackendMissing, match=r"built from other sources[\s\S]*python -m gstalker.native"):
+    with pytest.raises(
+        BackendMissing, match=r"built from other sources[\s\S]*python -m gstalker.native"
+    ):
         library.load()
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from gstalker.gaussians import harmonics
 from gstalker.render.compose import over
 from gstalker.render.reference import ReferenceRasterizer
@@ -12,7 +13,9 @@ from gstalker.types import Camera, Render, Splats
 
 def camera(width=9, height=9, focal=10.0):
     viewmats = torch.eye(4, dtype=torch.float64)[None]
-    Ks = torch.tensor([[[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]], dtype=torch.float64)
+    Ks = torch.tensor(
+        [[[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]], dtype=torch.float64
+    )
     return Camera(viewmats, Ks, width, height)
 
 
@@ -28,7 +31,12 @@ def splat(x=0.0, y=0.0, z=5.0, scale=0.5, opacity=0.8, rgb=(1.0, 0.5, 0.25)):
 
 
 def together(*splats):
-    return Splats(*(torch.cat([getattr(s, n) for s in splats]) for n in ("means", "scales", "quats", "opacities", "sh")))
+    return Splats(
+        *(
+            torch.cat([getattr(s, n) for s in splats])
+            for n in ("means", "scales", "quats", "opacities", "sh")
+        )
+    )
 
 
 def test_one_round_gaussian_by_hand():
@@ -76,7 +84,9 @@ def test_the_picture_does_not_depend_on_where_tiles_fall():
     spread = torch.rand(40, 2, generator=generator, dtype=torch.float64) * 16 - 8
     many = together(*(splat(x=float(x), y=float(y), z=20, scale=1.5) for x, y in spread))
     whole = ReferenceRasterizer()(many, camera(70, 70, 60.0)).image
-    shifted = Camera(torch.eye(4, dtype=torch.float64)[None], camera(70, 70, 60.0).Ks.clone(), 59, 64)
+    shifted = Camera(
+        torch.eye(4, dtype=torch.float64)[None], camera(70, 70, 60.0).Ks.clone(), 59, 64
+    )
     shifted.Ks[0, 0, 2] -= 11
     shifted.Ks[0, 1, 2] -= 6
     torch.testing.assert_close(ReferenceRasterizer()(many, shifted).image, whole[:, 6:, 11:])
@@ -85,7 +95,9 @@ def test_the_picture_does_not_depend_on_where_tiles_fall():
 def test_gradients_are_those_of_finite_differences():
     generator = torch.Generator().manual_seed(3)
     n = 5
-    means = torch.rand(n, 3, generator=generator, dtype=torch.float64) - 0.5 + torch.tensor([0, 0, 5.0])
+    means = (
+        torch.rand(n, 3, generator=generator, dtype=torch.float64) - 0.5 + torch.tensor([0, 0, 5.0])
+    )
     inputs = [
         means,
         torch.rand(n, 3, generator=generator, dtype=torch.float64) * 0.3 + 0.3,
@@ -108,11 +120,18 @@ def test_means2d_keeps_the_pull_on_the_centres():
     render = ReferenceRasterizer()(s, camera())
     render.image[:, :, 5:].sum().backward()  # the right half: pulled to the right
     # moving the centre by a pixel is moving the mean by depth / focal, up to the change of shape
-    assert render.means2d.grad[0, 0, 0].item() == pytest.approx(s.means.grad[0, 0].item() * 5 / 10, rel=0.05)
+    assert render.means2d.grad[0, 0, 0].item() == pytest.approx(
+        s.means.grad[0, 0].item() * 5 / 10, rel=0.05
+    )
 
 
 def test_a_render_over_a_background_lets_it_shine_through():
     render = Render(
-        torch.full((1, 1, 1, 3), 0.3), torch.full((1, 1, 1, 1), 0.6), torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int32)
+        torch.full((1, 1, 1, 3), 0.3),
+        torch.full((1, 1, 1, 1), 0.6),
+        torch.zeros(1, 0, 2),
+        torch.zeros(1, 0, dtype=torch.int32),
     )
-    assert over(render, torch.full((1, 1, 3), 0.5)).flatten().tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert over(render, torch.full((1, 1, 3), 0.5)).flatten().tolist() == pytest.approx(
+        [0.5, 0.5, 0.5]
+    )

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from gstalker.errors import RunError
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.stages.handoff import Handoff
@@ -43,7 +44,9 @@ def test_the_cloud_comes_back_value_for_value(tmp_path):
 
 def test_another_speakers_handoff_is_refused_by_name():
     capture = SimpleNamespace(name="may", content_id="9b20" + "0" * 60)
-    with pytest.raises(RunError, match=r"from capture 'macron' \(3f1a…\), this run is 'may' \(9b20…\)"):
+    with pytest.raises(
+        RunError, match=r"from capture 'macron' \(3f1a…\), this run is 'may' \(9b20…\)"
+    ):
         handoff().check(capture)
 
 
@@ -52,7 +55,9 @@ def test_a_damaged_handoff_is_a_sentence(tmp_path, damage):
     path = tmp_path / "handoff.pt"
     handoff().save(path)
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": b"\x93" * 500}[damage])
+    path.write_bytes(
+        {"empty": b"", "cut": whole[: len(whole) // 2], "noise": b"\x93" * 500}[damage]
+    )
     with pytest.raises(RunError, match=r"handoff .*handoff\.pt is damaged or not ours"):
         Handoff.load(path)
 

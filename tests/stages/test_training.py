@@ -3,6 +3,7 @@
 import lightning as L
 import pytest
 import torch
+
 from gstalker import face
 from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
@@ -35,7 +36,9 @@ def first_cloud(capture, most=600):
 
 
 def static_stage(capture, steps):
-    return StaticStage(first_cloud(capture), rest(capture), make_rasterizer(), StaticConfig(steps=steps))
+    return StaticStage(
+        first_cloud(capture), rest(capture), make_rasterizer(), StaticConfig(steps=steps)
+    )
 
 
 def handoff(capture, cloud):
@@ -85,7 +88,12 @@ def test_densification_grows_the_cloud_and_training_goes_on(data, tmp_path):
     stage = static_stage(data.capture, 60)
     before = len(stage.cloud)
     config = DensityConfig(
-        start_step=10, every_steps=10, stop_step=50, reset_every_steps=0, grow_grad2d=1e-5, max_gaussians=700
+        start_step=10,
+        every_steps=10,
+        stop_step=50,
+        reset_every_steps=0,
+        grow_grad2d=1e-5,
+        max_gaussians=700,
     )
     curve = Curve(tmp_path / "m.csv", every_steps=10)
     trainer(60, Densification(config), curve).fit(stage, data)
@@ -132,7 +140,9 @@ def test_a_run_killed_anywhere_and_resumed_has_the_curve_of_one_never_killed(dat
     def make():
         if kind == "deform":
             return deform_stage(data, steps), []
-        growing = DensityConfig(start_step=5, every_steps=5, stop_step=35, grow_grad2d=1e-5, max_gaussians=650)
+        growing = DensityConfig(
+            start_step=5, every_steps=5, stop_step=35, grow_grad2d=1e-5, max_gaussians=650
+        )
         return static_stage(data.capture, steps), [Densification(growing)]
 
     class SaveAt(L.Callback):
@@ -146,11 +156,15 @@ def test_a_run_killed_anywhere_and_resumed_has_the_curve_of_one_never_killed(dat
 
     stage, extra = make()
     with pytest.raises(_Killed):
-        trainer(steps, *extra, Curve(tmp_path / "half.csv", every_steps=1), SaveAt(), _KillAt(killed)).fit(stage, data)
+        trainer(
+            steps, *extra, Curve(tmp_path / "half.csv", every_steps=1), SaveAt(), _KillAt(killed)
+        ).fit(stage, data)
 
     stage, extra = make()
     resumed = Curve(tmp_path / "resumed.csv", every_steps=1)
-    trainer(steps, *extra, resumed).fit(stage, data, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    trainer(steps, *extra, resumed).fit(
+        stage, data, ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True
+    )
     assert [row["step"] for row in resumed.rows] == list(range(1, steps + 1))
     assert losses(resumed) == losses(whole)
     for name, value in whole_stage.state_dict().items():

@@ -80,7 +80,9 @@ class Curve(L.Callback):
         self._losses = []
         self._write()
         if trainer.logger is not None:
-            trainer.logger.log_metrics({k: v for k, v in row.items() if k != "step"}, trainer.global_step)
+            trainer.logger.log_metrics(
+                {k: v for k, v in row.items() if k != "step"}, trainer.global_step
+            )
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))

@@ -68,7 +68,9 @@ class Densification(L.Callback):
             self.stats = GrowthStats.zeros(len(cloud))
         render: Render = outputs["render"]
         if render.means2d.grad is None:
-            raise ValueError("Densification needs a render whose means2d kept its gradient, but found none")
+            raise ValueError(
+                "Densification needs a render whose means2d kept its gradient, but found none"
+            )
         height, width = render.image.shape[1:3]
         self.stats.add(render.means2d.grad, render.radii, width, height)
         if step < config.start_step:

@@ -30,10 +30,11 @@ class Preview(L.Callback):
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
-        stage: L.LightningModule,
-        outputs: Tensor,
+        pl_module: L.LightningModule,
+        outputs: Any,
         batch: FrameBatch,
-        *args: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep the first few."""
         if len(self._columns) < self.frames:

@@ -20,29 +20,33 @@ class ScoreFrames(L.Callback):
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
-        stage: L.LightningModule,
-        outputs: Tensor,
+        pl_module: L.LightningModule,
+        outputs: Any,
         batch: FrameBatch,
-        *args: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Score one validation batch."""
-        self._score("val", stage, outputs, batch)
+        self._score("val", pl_module, outputs, batch)
 
     def on_test_batch_end(
         self,
         trainer: L.Trainer,
-        stage: L.LightningModule,
-        outputs: Tensor,
+        pl_module: L.LightningModule,
+        outputs: Any,
         batch: FrameBatch,
-        *args: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Score one test batch."""
-        self._score("test", stage, outputs, batch)
+        self._score("test", pl_module, outputs, batch)
 
     def _score(
         self, part: str, stage: L.LightningModule, pictures: Tensor, batch: FrameBatch
     ) -> None:
-        for picture, truth, box in zip(pictures, batch.image, batch.mouth_box.tolist(), strict=True):
+        for picture, truth, box in zip(
+            pictures, batch.image, batch.mouth_box.tolist(), strict=True
+        ):
             x0, y0, x1, y1 = box
             values = {
                 f"{part}_psnr_full": psnr(picture, truth),

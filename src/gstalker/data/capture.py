@@ -122,7 +122,7 @@ class Capture:
         """One picture, ``uint8 [H, W, 3]`` RGB."""
         picture = self._frames[index]
         if not self._verified[index]:
-            if zlib.crc32(picture) != self._checksums[index]:
+            if zlib.crc32(picture.data) != self._checksums[index]:
                 raise CaptureError(
                     f"{self.folder} is damaged: frame {index} of frames.npy does not match its checksum.\n"
                     f"  Run: {_prepare_hint(self.folder)} --redo frames"
@@ -261,9 +261,13 @@ class Capture:
             self._check_array(f"features/{kind}", "float32", (rows, spec["dim"]), {})
         covered = [a for segment in self.segments for a in range(*segment)]
         if covered != list(range(self.frame_count)):
-            raise self._broken("the segments in capture.json do not cover the frames once, in order")
+            raise self._broken(
+                "the segments in capture.json do not cover the frames once, in order"
+            )
         if not np.isfinite(self.poses.numpy()[~self.dropped]).all():
-            raise self._broken("poses.npy holds values that are not numbers in frames that are not dropped")
+            raise self._broken(
+                "poses.npy holds values that are not numbers in frames that are not dropped"
+            )
         try:
             with wave.open(str(self.folder / "audio.wav"), "rb") as file:
                 sound = (file.getframerate(), file.getnchannels(), file.getnframes())
@@ -282,7 +286,7 @@ class Capture:
             rows = _Rows(path)
         except (OSError, ValueError, EOFError) as error:
             raise self._broken(f"{name}.npy is damaged ({error})") from error
-        wanted = [sizes.get(s, None) if isinstance(s, str) else s for s in shape]
+        wanted = [sizes.get(s) if isinstance(s, str) else s for s in shape]
         found = list(rows.shape)
         agrees = len(found) == len(wanted) and all(
             w is None or w == f for w, f in zip(wanted, found, strict=True)
@@ -323,14 +327,19 @@ class CaptureWriter:
         """Stream ``uint8`` rows to ``<name>.npy``; returns each row's CRC-32, ``uint32 [count]``."""
         sums = np.zeros(shape[0], np.uint32)
         written = 0
-        with files.replacing(self.folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+        with (
+            files.replacing(self.folder / f"{name}.npy") as temporary,
+            temporary.open("wb") as file,
+        ):
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for row in rows:
                 if row.shape != shape[1:] or row.dtype != np.uint8 or written == shape[0]:
-                    raise ValueError(f"expected {shape[0]} uint8 rows of shape {shape[1:]}, but got {row.shape}")
+                    raise ValueError(
+                        f"expected {shape[0]} uint8 rows of shape {shape[1:]}, but got {row.shape}"
+                    )
                 data = np.ascontiguousarray(row)
-                sums[written] = zlib.crc32(data)
+                sums[written] = zlib.crc32(data.data)
                 file.write(data.data)
                 written += 1
             if written != shape[0]:
@@ -379,9 +388,15 @@ def _read_meta(folder: Path) -> dict[str, Any]:
             f"{folder} is not a finished capture: it has no capture.json.\n  Run: {_prepare_hint(folder)}"
         ) from error
     except (OSError, ValueError) as error:
-        raise CaptureError(f"{path} cannot be read ({error}).\n  Run: {_prepare_hint(folder)}") from error
+        raise CaptureError(
+            f"{path} cannot be read ({error}).\n  Run: {_prepare_hint(folder)}"
+        ) from error
     needed = "version name fps frame_count width height focal_px cx_px cy_px segments dropped features content_id"
-    missing = [key for key in needed.split() if key not in meta] if isinstance(meta, dict) else ["everything"]
+    missing = (
+        [key for key in needed.split() if key not in meta]
+        if isinstance(meta, dict)
+        else ["everything"]
+    )
     if missing:
         raise CaptureError(f"{path} lacks: {', '.join(missing)}.\n  Run: {_prepare_hint(folder)}")
     if meta["version"] != VERSION or meta["fps"] != FPS:

@@ -26,7 +26,9 @@ class FrameDataset(Dataset[FrameBatch]):
             capture.features(features), capture.rows_per_frame(features), capture.segments
         )
         layout = face.layout(capture.meta["landmarks"])
-        self.mouth_boxes = face.mouth_boxes(capture.landmarks, layout, capture.width, capture.height)
+        self.mouth_boxes = face.mouth_boxes(
+            capture.landmarks, layout, capture.width, capture.height
+        )
         train_ids, _ = capture.split()
         self.eye = torch.from_numpy(standardised(capture.eye, train_ids))
         self.background = torch.from_numpy(capture.background.copy()).float().div_(255)
@@ -54,7 +56,9 @@ class FrameDataset(Dataset[FrameBatch]):
         return FrameBatch(
             frame_ids=torch.tensor([index]),
             image=image[None],
-            camera=Camera(capture.poses[index, None], capture.Ks[None], capture.width, capture.height),
+            camera=Camera(
+                capture.poses[index, None], capture.Ks[None], capture.width, capture.height
+            ),
             audio=AudioWindow(track.windows(centre), torch.from_numpy(centre)),
             eye=self.eye[index, None],
             mouth_box=torch.from_numpy(self.mouth_boxes[index, None]),

@@ -63,7 +63,9 @@ class Whitening(nn.Module):
             self.basis.copy_(torch.diag(1 / (centred.std(0) + 1e-4)))
             return
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(rows))
-        kept = directions.flip(1)[:, : self.dim] / variances.flip(0)[: self.dim].clamp_min(1e-8).sqrt()
+        kept = (
+            directions.flip(1)[:, : self.dim] / variances.flip(0)[: self.dim].clamp_min(1e-8).sqrt()
+        )
         # An equal voice for the faint directions is mostly noise; the trial halved the last one.
         self.basis.copy_(kept * torch.linspace(1, 0.5, self.dim, dtype=kept.dtype))
 
@@ -87,7 +89,9 @@ class AudioNet(nn.Module):
         self.whitening = Whitening(dim, config.components)
         widths = (self.whitening.dim, 32, 32, 64, 64)
         self.window = nn.Sequential(*_strided(widths), nn.Flatten())
-        self.head = nn.Sequential(nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.code))
+        self.head = nn.Sequential(
+            nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.code)
+        )
         self.attention = _Attention(config.code) if config.smooth else None
         self.eye = nn.Linear(1, config.eye_code) if config.eye_code else None
         self.dim = config.code + config.eye_code

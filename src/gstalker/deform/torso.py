@@ -56,7 +56,9 @@ def carry(
     resting = splats.means if shift is None else splats.means + shift
     rested = resting @ back[:3, :3].T + back[:3, 3]
     turn = matrix_to_quat(back[:3, :3])
-    turn = torch.where(turn[:1] < 0, -turn, turn)  # the short way, so that the blend does not vanish
+    turn = torch.where(
+        turn[:1] < 0, -turn, turn
+    )  # the short way, so that the blend does not vanish
     identity = torch.zeros_like(turn)
     identity[0] = 1
     blended = keep * identity + (1 - keep) * turn

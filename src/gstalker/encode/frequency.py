@@ -23,5 +23,9 @@ class Frequency(nn.Module):
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features of positions, clamped to [-1, 1]."""
         x = x.clamp(-1, 1)
-        waves = [wave(x * (torch.pi * 2**k)) for k in range(self.octaves) for wave in (torch.sin, torch.cos)]
+        waves = [
+            wave(x * (torch.pi * 2**k))
+            for k in range(self.octaves)
+            for wave in (torch.sin, torch.cos)
+        ]
         return torch.cat([x, *waves], dim=1)

@@ -78,7 +78,9 @@ class HashTriPlane(nn.Module):
     ) -> None:
         super().__init__()
         if features_per_level not in (1, 2, 4, 8):
-            raise ValueError(f"expected 1, 2, 4 or 8 features per level, but got {features_per_level}")
+            raise ValueError(
+                f"expected 1, 2, 4 or 8 features per level, but got {features_per_level}"
+            )
         self.levels = make_levels(levels, log2_table, base, finest)
         self.features_per_level = features_per_level
         entries = self.levels[-1].offset + self.levels[-1].size

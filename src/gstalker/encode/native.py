@@ -26,7 +26,9 @@ class _CLevel(ctypes.Structure):
 
 
 class NativeHashTriPlane(HashTriPlane):
-    """Same definition, parameters and state as :class:`HashTriPlane`, in float32.
+    """Same definition, parameters and state as :class:`HashTriPlane`; the kernels run float32 on a CPU.
+
+    Anything else, such as a GPU's tensors, goes the reference's way to the same numbers.
 
     Raises:
         BackendMissing: the kernels are not built.
@@ -39,7 +41,7 @@ class NativeHashTriPlane(HashTriPlane):
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features; see :meth:`HashTriPlane.forward`."""
         if x.dtype != torch.float32 or x.device.type != "cpu":
-            raise ValueError(f"expected float32 positions on the CPU, but got {x.dtype} on {x.device}")
+            return super().forward(x)
         return _Encode.apply(unit_cube(x), self.tables, self.levels)
 
 
@@ -52,7 +54,14 @@ class _Encode(torch.autograd.Function):
         kernel = library.declare(library.load(), "gst_hashgrid_forward", _I, _I, _I, *[_P] * 4, _I)
         p = library.pointer
         status = kernel(
-            count, len(levels) // 3, width, _c_levels(levels), p(points), p(tables), p(out), library.threads()
+            count,
+            len(levels) // 3,
+            width,
+            _c_levels(levels),
+            p(points),
+            p(tables),
+            p(out),
+            library.threads(),
         )
         library.check(status, "gst_hashgrid_forward")
         ctx.save_for_backward(points, tables)
@@ -80,6 +89,7 @@ class _Encode(torch.autograd.Function):
 
 def _c_levels(levels: list[Level]) -> Any:
     rows = [
-        _CLevel(v.cells, int(v.dense), 0xFFFFFFFF if v.dense else v.size - 1, 0, v.offset) for v in levels
+        _CLevel(v.cells, int(v.dense), 0xFFFFFFFF if v.dense else v.size - 1, 0, v.offset)
+        for v in levels
     ]
     return (_CLevel * len(rows))(*rows)

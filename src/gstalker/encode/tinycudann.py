@@ -50,11 +50,15 @@ class TinyHashTriPlane(nn.Module):
             "base_resolution": base,
             "per_level_scale": growth,
         }
-        self.planes = nn.ModuleList(tinycudann.Encoding(2, encoding, dtype=torch.float32) for _ in PLANES)
+        self.planes = nn.ModuleList(
+            tinycudann.Encoding(2, encoding, dtype=torch.float32) for _ in PLANES
+        )
         self.dim = len(PLANES) * levels * features_per_level
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features of positions in [-1, 1]."""
         points = unit_cube(x)
-        parts = [plane(points[:, list(axes)]) for plane, axes in zip(self.planes, PLANES, strict=True)]
+        parts = [
+            plane(points[:, list(axes)]) for plane, axes in zip(self.planes, PLANES, strict=True)
+        ]
         return torch.cat(parts, dim=1)

@@ -85,7 +85,9 @@ def side_by_side(run: RunFolder, capture: Capture, path: Path) -> None:
     sound = capture.audio().reshape(-1, SAMPLES_PER_FRAME)[ids].reshape(-1)
     with MovieWriter(path, 2 * capture.width, capture.height, sound, RATE_HZ) as movie:
         for index in ids:
-            movie.write(np.concatenate([capture.frame(int(index)), _picture(run, int(index))], axis=1))
+            movie.write(
+                np.concatenate([capture.frame(int(index)), _picture(run, int(index))], axis=1)
+            )
 
 
 def contact_sheet(run: RunFolder, capture: Capture, path: Path, columns: int = 8) -> None:

@@ -98,9 +98,7 @@ def mean_frame(capture: Capture) -> np.ndarray:
     return np.round(total / len(spread)).astype(np.uint8)
 
 
-def _keep(
-    pictures: Iterator[np.ndarray], ids: np.ndarray, folder: Path
-) -> Iterator[np.ndarray]:
+def _keep(pictures: Iterator[np.ndarray], ids: np.ndarray, folder: Path) -> Iterator[np.ndarray]:
     """Write each picture as ``<frame id>.png`` on its way."""
     for index, picture in zip(ids, pictures, strict=True):
         with files.replacing(folder / f"{index:06d}.png") as temporary:
@@ -117,9 +115,13 @@ def read_scores(run: RunFolder) -> dict[str, Any]:
     try:
         return json.loads(run.scores_path.read_text())
     except FileNotFoundError as error:
-        raise RunError(f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}") from error
+        raise RunError(
+            f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}"
+        ) from error
     except ValueError as error:
-        raise RunError(f"{run.scores_path} is damaged; run: gstalker evaluate {run.path}") from error
+        raise RunError(
+            f"{run.scores_path} is damaged; run: gstalker evaluate {run.path}"
+        ) from error
 
 
 def summary(scores: dict[str, Any]) -> str:

@@ -62,7 +62,9 @@ class MovieWriter:
         """Append one picture, ``uint8 [H, W, 3]`` RGB, and the sound that goes with it."""
         width, height = self._size
         if picture.shape != (height, width, 3) or picture.dtype != np.uint8:
-            raise ValueError(f"expected uint8 [{height}, {width}, 3], but got {picture.dtype} {picture.shape}")
+            raise ValueError(
+                f"expected uint8 [{height}, {width}, 3], but got {picture.dtype} {picture.shape}"
+            )
         padded = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
         frame.pts = self._frames

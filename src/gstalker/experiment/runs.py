@@ -46,7 +46,11 @@ class RunFolder:
         run = cls(Path(path))
         if not run.config_path.is_file():
             beside = sorted(p.parent.name for p in run.path.parent.glob("*/config.yaml"))
-            have = f"  Runs there: {', '.join(beside)}." if beside else "  Train one with: gstalker train"
+            have = (
+                f"  Runs there: {', '.join(beside)}."
+                if beside
+                else "  Train one with: gstalker train"
+            )
             raise RunError(f"there is no run at {path}.\n{have}")
         return run
 

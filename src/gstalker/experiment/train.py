@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -35,7 +34,11 @@ def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
     kind = resolve(METHODS, config.method.name)
     features = choose_features(capture, kind.sound(config.method.config))
     method = kind(
-        config.method.config, capture, rasterizer=config.rasterizer.name, features=features
+        config.method.config,
+        capture,
+        rasterizer=config.rasterizer.name,
+        features=features,
+        device=config.device,
     )
     return method, features
 
@@ -115,7 +118,9 @@ def _fit(
         log.info("stage %s goes on from %s", plan.name, resume)
     began = time.monotonic()
     try:
-        trainer.fit(stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
+        trainer.fit(
+            stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
+        )
     except GSTalkerError:
         run.record("failed", stage=plan.name, step=trainer.global_step)
         raise

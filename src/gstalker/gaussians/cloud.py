@@ -34,6 +34,13 @@ class GaussianCloud(nn.Module):
             the torso (0).
     """
 
+    means: nn.Parameter
+    scales: nn.Parameter
+    quats: nn.Parameter
+    opacities: nn.Parameter
+    sh: nn.Parameter
+    follow: nn.Parameter
+
     def __init__(
         self,
         means: Float[Tensor, "N 3"],
@@ -44,7 +51,9 @@ class GaussianCloud(nn.Module):
         follow: Float[Tensor, " N"],
     ) -> None:
         super().__init__()
-        for name, value in zip(PARAMETERS, (means, scales, quats, opacities, sh, follow), strict=True):
+        for name, value in zip(
+            PARAMETERS, (means, scales, quats, opacities, sh, follow), strict=True
+        ):
             if len(value) != len(means):
                 raise ValueError(f"expected {len(means)} rows of {name}, but got {len(value)}")
             setattr(self, name, nn.Parameter(value.detach().clone().contiguous()))
@@ -57,7 +66,9 @@ class GaussianCloud(nn.Module):
         return cls(*(torch.zeros(shape) for shape in shapes))
 
     @classmethod
-    def from_splats(cls, splats: Splats, follow: Float[Tensor, " N"] | None = None) -> GaussianCloud:
+    def from_splats(
+        cls, splats: Splats, follow: Float[Tensor, " N"] | None = None
+    ) -> GaussianCloud:
         """The raw cloud that activates to ``splats``; ``follow`` in (0, 1), all head if not given."""
         share = torch.full_like(splats.opacities, 1 - 1e-3) if follow is None else follow
         return cls(

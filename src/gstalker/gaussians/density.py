@@ -136,5 +136,7 @@ def split_rows(
 
 def _pulled(grad2d: Tensor, scales: Tensor, grow_grad2d: float) -> Tensor:
     if len(grad2d) != len(scales):
-        raise ValueError(f"expected one gradient per Gaussian, but got {len(grad2d)} for {len(scales)}")
+        raise ValueError(
+            f"expected one gradient per Gaussian, but got {len(grad2d)} for {len(scales)}"
+        )
     return grad2d > grow_grad2d

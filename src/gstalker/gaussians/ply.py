@@ -73,11 +73,17 @@ def read(path: Path) -> GaussianCloud:
     others = [line for line in lines if line.startswith("property ") and "float " not in line]
     rest = sum(name.startswith("f_rest_") for name in names)
     wanted = columns(rest // 3 + 1)
-    missing = [name for name in wanted if name not in names and name not in ("nx", "ny", "nz", "follow")]
+    missing = [
+        name for name in wanted if name not in names and name not in ("nx", "ny", "nz", "follow")
+    ]
     if others or missing or len(counts) != 1 or rest % 3:
-        raise RunError(f"{path} is not a ply of Gaussians; it lacks: {', '.join(missing) or 'float columns'}.")
+        raise RunError(
+            f"{path} is not a ply of Gaussians; it lacks: {', '.join(missing) or 'float columns'}."
+        )
     if len(body) < counts[0] * len(names) * 4:
-        raise RunError(f"{path} is cut short: {len(body)} bytes where {counts[0] * len(names) * 4} were expected.")
+        raise RunError(
+            f"{path} is cut short: {len(body)} bytes where {counts[0] * len(names) * 4} were expected."
+        )
     table = np.frombuffer(body, "<f4", counts[0] * len(names)).reshape(counts[0], len(names))
     return _cloud({name: table[:, k] for k, name in enumerate(names)}, rest // 3)
 

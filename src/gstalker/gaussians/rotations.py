@@ -39,7 +39,9 @@ def matrix_to_quat(matrices: Float[Tensor, "*any 3 3"]) -> Float[Tensor, "*any 4
     return row / row.norm(dim=-1, keepdim=True)
 
 
-def quat_multiply(a: Float[Tensor, "*any 4"], b: Float[Tensor, "*any 4"]) -> Float[Tensor, "*any 4"]:
+def quat_multiply(
+    a: Float[Tensor, "*any 4"], b: Float[Tensor, "*any 4"]
+) -> Float[Tensor, "*any 4"]:
     """Hamilton product: first ``b``, then ``a``."""
     aw, ax, ay, az = a.unbind(-1)
     bw, bx, by, bz = b.unbind(-1)

@@ -46,9 +46,7 @@ def random_cloud(
     return _cloud(means, _nearest_distance(means), np.full((count, 3), 0.5), sh_degree)
 
 
-def mesh_cloud(
-    mesh: np.ndarray, count: int, *, sh_degree: int = 0, seed: int = 0
-) -> GaussianCloud:
+def mesh_cloud(mesh: np.ndarray, count: int, *, sh_degree: int = 0, seed: int = 0) -> GaussianCloud:
     """Skin-grey Gaussians on the face: its vertices, then points between neighbouring ones.
 
     Args:
@@ -119,13 +117,17 @@ def frame_cloud(
     follow = np.where(off_face & ~((pixels[:, 1] < chin) & head_like), ramp, 1.0)
     # The torso stands behind the face, wherever the nearest vertex would put it.
     behind = posed[:, 2].mean() + 5.0
-    depths = np.where((pixels[:, 1] > chin + 0.12 * ruler) & off_face, np.maximum(depths, behind), depths)
+    depths = np.where(
+        (pixels[:, 1] > chin + 0.12 * ruler) & off_face, np.maximum(depths, behind), depths
+    )
     pixels = np.concatenate([pixels, inner])
     depths = np.concatenate([depths, inner_depths])
     steps = np.concatenate([steps, np.full(len(inner), inner_step)])
     colors = np.concatenate([colors, np.tile([0.30, 0.12, 0.10], (len(inner), 1))])
     follow = np.concatenate([follow, np.ones(len(inner))])
-    camera = np.concatenate([(pixels - [k[0, 2], k[1, 2]]) / [k[0, 0], k[1, 1]], np.ones((len(pixels), 1))], 1)
+    camera = np.concatenate(
+        [(pixels - [k[0, 2], k[1, 2]]) / [k[0, 0], k[1, 1]], np.ones((len(pixels), 1))], 1
+    )
     camera *= depths[:, None]
     # A Gaussian of the head is placed by this frame's pose, one of the torso by the resting pose.
     by_pose = (camera - pose[:3, 3]) @ pose[:3, :3]
@@ -147,7 +149,7 @@ def _grid(
     mouth_low, mouth_high = _widened(lips.min(0), lips.max(0), 0.25)
 
     def inside(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return ((points >= a) & (points < b)).all(1)
+        return np.asarray(((points >= a) & (points < b)).all(1))
 
     def make(step: float) -> tuple[np.ndarray, np.ndarray]:
         parts, steps = [], []

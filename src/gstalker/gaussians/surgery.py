@@ -47,15 +47,16 @@ def append(
     """
     lengths = {len(rows[name]) for name in PARAMETERS if name in rows}
     if set(rows) != set(PARAMETERS) or len(lengths) != 1:
-        raise ValueError(f"expected one tensor of one length for each of {PARAMETERS}, but got {sorted(rows)}")
+        raise ValueError(
+            f"expected one tensor of one length for each of {PARAMETERS}, but got {sorted(rows)}"
+        )
     for name in PARAMETERS:
-        new = rows[name]
         _replace(
             optimizer,
             cloud,
             name,
-            lambda value, new=new: torch.cat([value, new.to(value)]),
-            lambda state, new=new: torch.cat([state, torch.zeros_like(new, dtype=state.dtype)]),
+            _followed_by(rows[name]),
+            _followed_by(torch.zeros_like(rows[name])),
         )
 
 
@@ -65,14 +66,16 @@ def reset_opacities(
 ) -> None:
     """Make nothing more opaque than ``most``, in (0, 1), and let Adam forget its opacity state."""
     limit = float(torch.logit(torch.tensor(most)))
-    _replace(
-        optimizer, cloud, "opacities", lambda value: value.clamp_max(limit), torch.zeros_like
-    )
+    _replace(optimizer, cloud, "opacities", lambda value: value.clamp_max(limit), torch.zeros_like)
 
 
 def rows_of(cloud: GaussianCloud, ids: Int[Tensor, " R"]) -> dict[str, Tensor]:
     """Copies of some rows, in raw space."""
     return {name: getattr(cloud, name).detach()[ids].clone() for name in PARAMETERS}
+
+
+def _followed_by(rows: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda value: torch.cat([value, rows.to(value)])
 
 
 def _replace(

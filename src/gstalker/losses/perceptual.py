@@ -73,7 +73,9 @@ class LPIPS(nn.Module):
                 f"but got {list(pred.shape)} and {list(truth.shape)}"
             )
         total = pred.new_zeros(len(pred))
-        for ours, theirs, head in zip(self._features(pred), self._features(truth), self.heads, strict=True):
+        for ours, theirs, head in zip(
+            self._features(pred), self._features(truth), self.heads, strict=True
+        ):
             difference = (_unit(ours) - _unit(theirs)).square()
             total = total + F.conv2d(difference, head).mean((1, 2, 3))
         return total

@@ -51,14 +51,14 @@ def reference_l1_dssim(
     return (1 - dssim_weight) * l1 + dssim_weight * (1 - ssim_map(pred, truth).mean())
 
 
-def ssim(
-    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]
-) -> Float[Tensor, " B"]:
+def ssim(pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> Float[Tensor, " B"]:
     """Mean SSIM of each picture, without a gradient."""
     _same(pred, truth)
     with torch.no_grad():
         if native_fits(pred, truth):
-            return torch.stack([_measure(p, t, 1.0, None)[1] for p, t in zip(pred, truth, strict=True)])
+            return torch.stack(
+                [_measure(p, t, 1.0, None)[1] for p, t in zip(pred, truth, strict=True)]
+            )
         return ssim_map(pred, truth).mean((1, 2, 3))
 
 
@@ -117,7 +117,9 @@ class _Fused(torch.autograd.Function):
         ]
         if wanted:
             ctx.save_for_backward(gradient if len(pairs) == 1 else gradient / len(pairs))
-        losses = [(1 - dssim_weight) * l1 + dssim_weight * (1 - similarity) for l1, similarity in parts]
+        losses = [
+            (1 - dssim_weight) * l1 + dssim_weight * (1 - similarity) for l1, similarity in parts
+        ]
         return torch.stack(losses).mean()
 
     @staticmethod
@@ -136,10 +138,20 @@ def _measure(
     scratch = torch.empty(3, height, width, 3)
     loss = (ctypes.c_double * 2)()
     kernels = library.load()
-    kernel = library.declare(kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _P, _I)
+    kernel = library.declare(
+        kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _P, _I
+    )
     p = library.pointer
     status = kernel(
-        height, width, p(pred), p(truth), dssim_weight, p(gradient), p(scratch), loss, library.threads()
+        height,
+        width,
+        p(pred),
+        p(truth),
+        dssim_weight,
+        p(gradient),
+        p(scratch),
+        loss,
+        library.threads(),
     )
     library.check(status, "gst_photometric")
     return torch.tensor(loss[0], dtype=torch.float32), torch.tensor(loss[1], dtype=torch.float32)
@@ -147,4 +159,6 @@ def _measure(
 
 def _same(pred: Tensor, truth: Tensor) -> None:
     if pred.shape != truth.shape:
-        raise ValueError(f"expected two pictures of one shape, but got {list(pred.shape)} and {list(truth.shape)}")
+        raise ValueError(
+            f"expected two pictures of one shape, but got {list(pred.shape)} and {list(truth.shape)}"
+        )

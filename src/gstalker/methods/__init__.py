@@ -49,7 +49,9 @@ class Method(Protocol):
     Config: type
     """A dataclass; every field has a default and a line of documentation."""
 
-    def __init__(self, config: Any, capture: Capture, *, rasterizer: str, features: str) -> None: ...
+    def __init__(
+        self, config: Any, capture: Capture, *, rasterizer: str, features: str, device: str
+    ) -> None: ...
 
     @staticmethod
     def sound(config: Any) -> str:

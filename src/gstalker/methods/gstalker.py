@@ -26,6 +26,7 @@ from gstalker.render import make_rasterizer
 from gstalker.stages.deform import DeformConfig, DeformStage
 from gstalker.stages.handoff import Handoff, load_tensors
 from gstalker.stages.static import StaticConfig, StaticStage
+from gstalker.types import FrameBatch
 
 MODEL_VERSION = 1
 
@@ -71,17 +72,25 @@ class GSTalker:
         capture: what it is trained on.
         rasterizer: name of the backend that draws.
         features: kind of sound features, resolved.
+        device: cpu or cuda.
     """
 
     Config = GSTalkerConfig
 
     def __init__(
-        self, config: GSTalkerConfig, capture: Capture, *, rasterizer: str, features: str
+        self,
+        config: GSTalkerConfig,
+        capture: Capture,
+        *,
+        rasterizer: str,
+        features: str,
+        device: str = "cpu",
     ) -> None:
         self.config = config
         self.capture = capture
         self.features = features
-        self.rasterizer = make_rasterizer(rasterizer)
+        self.device = device
+        self.rasterizer = make_rasterizer(rasterizer, device)
         self.train_ids, _ = capture.split()
         self.rest_viewmat = mean_viewmat(capture.poses[self.train_ids])
 
@@ -96,7 +105,12 @@ class GSTalker:
         growing = [] if static.densify is None else [Densification(static.densify)]
         return [
             StagePlan(
-                "static", static.steps, self._static, self._leave_handoff, "static/handoff.pt", growing
+                "static",
+                static.steps,
+                self._static,
+                self._leave_handoff,
+                "static/handoff.pt",
+                growing,
             ),
             StagePlan("deform", deform.steps, self._deform, self._leave_model, "deform/model.pt"),
         ]
@@ -108,18 +122,20 @@ class GSTalker:
             stage: Any = StaticStage(handoff.to_cloud(), handoff.rest_viewmat, self.rasterizer)
         else:
             stage = self._trained(folder)
-        stage.eval()
+        stage.eval().to(self.device)
 
         @torch.inference_mode()
-        def draw(batch: Any) -> Tensor:
-            return stage(batch)
+        def draw(batch: FrameBatch) -> Tensor:
+            return stage(batch.to(self.device))
 
         return draw
 
     # ------------------------------------------------------------------ stage one
 
     def _static(self, folder: Path) -> StaticStage:
-        return StaticStage(self._first_cloud(), self.rest_viewmat, self.rasterizer, self.config.static)
+        return StaticStage(
+            self._first_cloud(), self.rest_viewmat, self.rasterizer, self.config.static
+        )
 
     def _leave_handoff(self, stage: L.LightningModule, folder: Path) -> None:
         assert isinstance(stage, StaticStage)
@@ -141,7 +157,9 @@ class GSTalker:
     def _first_cloud(self) -> GaussianCloud:
         config, capture = self.config.static.start, self.capture
         if config.name == "random":
-            return start.random_cloud(config.max_gaussians, capture.mesh, sh_degree=config.sh_degree)
+            return start.random_cloud(
+                config.max_gaussians, capture.mesh, sh_degree=config.sh_degree
+            )
         if config.name == "mesh":
             return start.mesh_cloud(capture.mesh, config.max_gaussians, sh_degree=config.sh_degree)
         if config.name != "frame":
@@ -171,7 +189,9 @@ class GSTalker:
         eye, mouth = capture.eye[ids], capture.mouth[ids]
         closed = np.nan_to_num(eye < 0.8 * np.nanmedian(eye), nan=1.0)
         # Weights of the trial: 0.02 rad ~ 2 cm ~ 0.05 of mouth opening count alike.
-        cost = 50 * turn.numpy() + 0.5 * shift.numpy() + 20 * np.nan_to_num(mouth, nan=1) + 5 * closed
+        cost = (
+            50 * turn.numpy() + 0.5 * shift.numpy() + 20 * np.nan_to_num(mouth, nan=1) + 5 * closed
+        )
         seen = np.isfinite(capture.landmarks[ids]).all((1, 2))
         return int(ids[np.argmin(np.where(seen, cost, np.inf))])
 
@@ -208,7 +228,9 @@ class GSTalker:
         path = folder / "deform" / "model.pt"
         content = load_tensors(path, "trained model")
         if content.get("version") != MODEL_VERSION or content.get("features") != self.features:
-            raise RunError(f"{path} was not made by this program with '{self.features}' sound; train again.")
+            raise RunError(
+                f"{path} was not made by this program with '{self.features}' sound; train again."
+            )
         stage = self._empty_deform(self._handoff(folder))
         try:
             stage.load_state_dict(content["state"])

@@ -91,7 +91,9 @@ def build(folder: Path = LIBRARIES, extra_flags: tuple[str, ...] = ()) -> list[P
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            jobs = [pool.submit(_compile, tool, isa, folder, extra_flags) for isa in instruction_sets()]
+            jobs = [
+                pool.submit(_compile, tool, isa, folder, extra_flags) for isa in instruction_sets()
+            ]
             return [job.result() for job in jobs]
 
 
@@ -101,10 +103,21 @@ def _compile(tool: str, isa: str, folder: Path, extra_flags: tuple[str, ...]) ->
         made = Path(scratch) / path.name
         files = [str(file) for file in sorted(SOURCES.glob("*.cpp"))]
         defines = [f'-DGST_SOURCE_HASH="{source_hash()}"', f'-DGST_ISA="{isa}"']
-        command = [tool, *COMMON_FLAGS, *ISA_FLAGS[isa], *extra_flags, *defines, *files, "-o", str(made)]
+        command = [
+            tool,
+            *COMMON_FLAGS,
+            *ISA_FLAGS[isa],
+            *extra_flags,
+            *defines,
+            *files,
+            "-o",
+            str(made),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise BuildFailed(f"{tool} could not compile the {isa} kernels:\n{done.stderr.strip()[:2000]}")
+            raise BuildFailed(
+                f"{tool} could not compile the {isa} kernels:\n{done.stderr.strip()[:2000]}"
+            )
         os.replace(made, path)
     return path
 

@@ -35,15 +35,21 @@ def _load(isa: str) -> ctypes.CDLL:
         )
     path = build.library_path(isa)
     if not path.exists():
-        raise BackendMissing(f"the native kernels are not built ({path} is missing).\n  Run: {BUILD_COMMAND}")
+        raise BackendMissing(
+            f"the native kernels are not built ({path} is missing).\n  Run: {BUILD_COMMAND}"
+        )
     try:
         kernels = ctypes.CDLL(str(path))
         kernels.gst_source_hash.restype = ctypes.c_char_p
         found = kernels.gst_source_hash().decode()
     except (OSError, AttributeError) as error:
-        raise BackendMissing(f"{path} cannot be loaded ({error}).\n  Run: {BUILD_COMMAND}") from error
+        raise BackendMissing(
+            f"{path} cannot be loaded ({error}).\n  Run: {BUILD_COMMAND}"
+        ) from error
     if found != build.source_hash():
-        raise BackendMissing(f"{path} was built from other sources than these.\n  Run: {BUILD_COMMAND}")
+        raise BackendMissing(
+            f"{path} was built from other sources than these.\n  Run: {BUILD_COMMAND}"
+        )
     return kernels
 
 
@@ -95,7 +101,9 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     if tensor is None:
         return ctypes.c_void_p(None)
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
-        raise ValueError(f"expected a contiguous CPU tensor, but got one on {tensor.device} of strides {tensor.stride()}")
+        raise ValueError(
+            f"expected a contiguous CPU tensor, but got one on {tensor.device} of strides {tensor.stride()}"
+        )
     return ctypes.c_void_p(tensor.data_ptr())
 
 

@@ -35,15 +35,22 @@ class Rasterizer(Protocol):
         ...
 
 
-def make_rasterizer(name: str = "auto") -> Rasterizer:
-    """The backend called ``name``; ``auto`` chooses the kernels, or the reference without them.
+def make_rasterizer(name: str = "auto", device: str = "cpu") -> Rasterizer:
+    """The backend called ``name``.
+
+    Args:
+        name: a key of ``RASTERIZERS``, ``module:Class``, or ``auto``: on a GPU gsplat, on a CPU the
+            kernels, or without them the reference.
+        device: where the splats will lie.
 
     Raises:
         ConfigError: nobody knows the name.
         BackendMissing: it is not installed; says the install line.
     """
     if name == "auto":
-        if library.available():
+        if device != "cpu":
+            name = "gsplat"
+        elif library.available():
             name = "native"
         else:
             name = "reference"

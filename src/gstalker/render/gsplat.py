@@ -38,7 +38,8 @@ class GsplatRasterizer:
     def __call__(self, splats: Splats, camera: Camera) -> Render:
         """See :class:`gstalker.render.Rasterizer`."""
         colors = [
-            sh_to_rgb(splats.sh, view_directions(splats.means, viewmat)) for viewmat in camera.viewmats
+            sh_to_rgb(splats.sh, view_directions(splats.means, viewmat))
+            for viewmat in camera.viewmats
         ]
         image, alpha, info = self._rasterization(
             means=splats.means,

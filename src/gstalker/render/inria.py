@@ -62,7 +62,10 @@ class InriaRasterizer:
         image, radii = draw(colors_precomp=colors, **common)[:2]
         alpha = draw(colors_precomp=torch.ones_like(colors), **common)[0][:1]
         return Render(
-            image.movedim(0, -1)[None], alpha.movedim(0, -1)[None], means2d[None, :, :2], radii[None].int()
+            image.movedim(0, -1)[None],
+            alpha.movedim(0, -1)[None],
+            means2d[None, :, :2],
+            radii[None].int(),
         )
 
     def _settings(self, viewmat: torch.Tensor, K: torch.Tensor, camera: Camera) -> Any:

@@ -44,9 +44,12 @@ class NativeRasterizer:
         pictures = [self._one(splats, camera, k) for k in range(len(camera.viewmats))]
         if len(pictures) == 1:
             return pictures[0]
-        parts = [torch.cat([getattr(p, name) for p in pictures]) for name in ("image", "alpha")]
-        centres = torch.cat([p.means2d for p in pictures])
-        return Render(*parts, centres, torch.cat([p.radii for p in pictures]))
+        return Render(
+            image=torch.cat([p.image for p in pictures]),
+            alpha=torch.cat([p.alpha for p in pictures]),
+            means2d=torch.cat([p.means2d for p in pictures]),
+            radii=torch.cat([p.radii for p in pictures]),
+        )
 
     def _one(self, splats: Splats, camera: Camera, k: int) -> Render:
         viewmat, K = camera.viewmats[k], camera.Ks[k]

@@ -43,7 +43,9 @@ class ReferenceRasterizer:
             images.append(image)
             alphas.append(alpha)
             radii.append(torch.where(seen, view.reach.amax(1).ceil(), 0).nan_to_num(0, 0, 0).int())
-        return Render(torch.stack(images), torch.stack(alphas)[..., None], means2d, torch.stack(radii))
+        return Render(
+            torch.stack(images), torch.stack(alphas)[..., None], means2d, torch.stack(radii)
+        )
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,16 @@ def view_directions(
     return torch.nn.functional.normalize(means - eye, dim=-1)
 
 
-def project(
-    splats: Splats, viewmat: Float[Tensor, "4 4"], K: Float[Tensor, "3 3"]
-) -> Projection:
+def project(splats: Splats, viewmat: Float[Tensor, "4 4"], K: Float[Tensor, "3 3"]) -> Projection:
     """Perspective projection of means, and of covariances to first order (Zwicker et al. 2001)."""
     dtype = splats.means.dtype
     viewmat, K = viewmat.to(dtype), K.to(dtype)
     x, y, z = (splats.means @ viewmat[:3, :3].T + viewmat[:3, 3]).unbind(-1)
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     zero = torch.zeros_like(z)
-    jacobian = torch.stack([fx / z, zero, -fx * x / z**2, zero, fy / z, -fy * y / z**2], -1).view(-1, 2, 3)
+    jacobian = torch.stack([fx / z, zero, -fx * x / z**2, zero, fy / z, -fy * y / z**2], -1).view(
+        -1, 2, 3
+    )
     axes = jacobian @ viewmat[:3, :3] @ (quat_to_matrix(splats.quats) * splats.scales[:, None])
     cov = axes @ axes.transpose(1, 2)
     xx, xy, yy = cov[:, 0, 0] + DILATION, cov[:, 0, 1], cov[:, 1, 1] + DILATION
@@ -113,15 +115,20 @@ def _blend(
         row = []
         for left in range(0, camera.width, _TILE):
             right = min(left + _TILE, camera.width)
-            meets = (high[:, 0] >= left) & (low[:, 0] <= right) & (high[:, 1] >= top) & (low[:, 1] <= bottom)
+            meets = (
+                (high[:, 0] >= left)
+                & (low[:, 0] <= right)
+                & (high[:, 1] >= top)
+                & (low[:, 1] <= bottom)
+            )
             ids = order[meets]
             ys = torch.arange(top, bottom, dtype=means2d.dtype) + 0.5
             xs = torch.arange(left, right, dtype=means2d.dtype) + 0.5
             pixels = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(-1, 1, 2)
             row.append(
-                _blend_pixels(pixels, means2d[ids], view.conics[ids], opacities[ids], colors[ids]).view(
-                    bottom - top, right - left, 4
-                )
+                _blend_pixels(
+                    pixels, means2d[ids], view.conics[ids], opacities[ids], colors[ids]
+                ).view(bottom - top, right - left, 4)
             )
         rows.append(torch.cat(row, dim=1))
     whole = torch.cat(rows, dim=0)

@@ -12,11 +12,13 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
 from gstalker.deform.torso import PoseField, TorsoConfig, carry, pose_numbers
+from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.photometric import l1_dssim, region_l1
 from gstalker.render import Rasterizer
 from gstalker.render.compose import over
@@ -87,6 +89,10 @@ class DeformStage(L.LightningModule):
     rest_viewmat: Tensor
     face_rows: Tensor
     torso_rows: Tensor
+    audio: AudioNet
+    field: DeformationField
+    torso: PoseField | None
+    cloud: GaussianCloud
 
     def __init__(
         self,
@@ -135,7 +141,9 @@ class DeformStage(L.LightningModule):
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
         pairs = zip(cameras(batch), self.codes(batch), strict=True)
-        return torch.cat([over(self.render(c, code), batch.background) for c, code in pairs]).clamp(0, 1)
+        return torch.cat([over(self.render(c, code), batch.background) for c, code in pairs]).clamp(
+            0, 1
+        )
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM of the whole frame, and the mouth again."""
@@ -143,7 +151,9 @@ class DeformStage(L.LightningModule):
         picture = over(render, batch.background)
         loss = l1_dssim(picture, batch.image, self.config.dssim_weight)
         if self.config.mouth_weight:
-            loss = loss + self.config.mouth_weight * region_l1(picture, batch.image, batch.mouth_box)
+            loss = loss + self.config.mouth_weight * region_l1(
+                picture, batch.image, batch.mouth_box
+            )
         return {"loss": loss, "render": render}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
@@ -157,7 +167,7 @@ class DeformStage(L.LightningModule):
     test_step = validation_step
     predict_step = validation_step
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam: a group per tensor of the cloud, one per network."""
         rates = self.config.rates
         tables = list(self.field.encoder.parameters())

@@ -43,7 +43,9 @@ class Handoff:
         """
         content = load_tensors(path, "handoff")
         if content.pop("version", None) != VERSION or set(content) != set(cls.__annotations__):
-            raise RunError(f"{path} is not a handoff of this program; train the static stage again.")
+            raise RunError(
+                f"{path} is not a handoff of this program; train the static stage again."
+            )
         return cls(**content)
 
     def check(self, capture: Capture) -> None:

@@ -7,9 +7,9 @@ One optimizer, because with several Lightning counts every one of them in ``glob
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -27,7 +27,9 @@ def named_adam(
         ValueError: the names differ.
     """
     if set(parameters) != set(rates):
-        raise ValueError(f"expected a rate for each of {sorted(parameters)}, but got {sorted(rates)}")
+        raise ValueError(
+            f"expected a rate for each of {sorted(parameters)}, but got {sorted(rates)}"
+        )
     groups = []
     for name, held in parameters.items():
         params = [held] if isinstance(held, nn.Parameter) else list(held)
@@ -36,7 +38,9 @@ def named_adam(
     return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
 
-def decaying(optimizer: torch.optim.Optimizer, steps: int, final_share: float) -> dict[str, Any]:
+def decaying(
+    optimizer: torch.optim.Optimizer, steps: int, final_share: float
+) -> OptimizerLRScheduler:
     """Lightning's description of rates that fall exponentially to ``final_share`` over ``steps``."""
     schedule = LambdaLR(optimizer, lambda step: final_share ** min(step / max(steps, 1), 1.0))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.deform.torso import carry
@@ -64,6 +65,7 @@ class StaticStage(L.LightningModule):
     """
 
     rest_viewmat: Tensor
+    cloud: GaussianCloud
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class StaticStage(L.LightningModule):
     test_step = validation_step
     predict_step = validation_step
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam, one group per tensor of the cloud."""
         optimizer = named_adam(dict(self.cloud.named_parameters()), vars(self.config.rates))
         return decaying(optimizer, self.config.steps, self.config.final_rate_share)

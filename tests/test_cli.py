@@ -15,7 +15,11 @@ import pytest
 from gstalker import __version__, cli
 from gstalker.errors import CaptureError
 
-FEW_STEPS = ("method.static.steps=3", "method.deform.steps=3", "method.static.start.max_gaussians=300")
+FEW_STEPS = (
+    "method.static.steps=3",
+    "method.deform.steps=3",
+    "method.static.start.max_gaussians=300",
+)
 CONFIG = "configs/gstalker.yaml"
 
 
@@ -68,7 +72,9 @@ def one_sentence(told):
 
 def test_help_loads_neither_torch_nor_any_room():
     code = "import gstalker.cli as c, sys; c.parser(); print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     loaded = set(modules.stdout.split())
     assert "gstalker.cli" in loaded
     assert not loaded & {"torch", "numpy", "lightning", "omegaconf", "gstalker.config"}
@@ -81,7 +87,9 @@ def test_the_version_is_told(capsys):
     assert capsys.readouterr().out == f"gstalker {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["trian"], ["train"], ["drive", "r", "a"], ["doctor", "a=1"]])
+@pytest.mark.parametrize(
+    "words", [[], ["trian"], ["train"], ["drive", "r", "a"], ["doctor", "a=1"]]
+)
 def test_half_a_command_is_answered_with_its_usage(words, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
@@ -122,7 +130,13 @@ def test_python_m_gstalker_is_the_same_command():
 
 
 def test_train_says_where_the_run_is_and_what_comes_next(tiny_run, tiny_capture, gstalker):
-    words = ("train", CONFIG, f"capture={tiny_capture.folder}", f"runs={tiny_run.parent}", *FEW_STEPS)
+    words = (
+        "train",
+        CONFIG,
+        f"capture={tiny_capture.folder}",
+        f"runs={tiny_run.parent}",
+        *FEW_STEPS,
+    )
     status, out, _ = gstalker(*words)  # finished before: nothing is trained again
     assert status == 0
     assert out == f"{tiny_run}\nNext: gstalker evaluate {tiny_run}\n"
@@ -137,7 +151,9 @@ def test_evaluate_prints_a_row_for_each_control(tiny_run, gstalker):
 
 def test_drive_writes_the_video_and_says_where(tiny_run, gstalker, tmp_path):
     _write_wav(tmp_path / "speech.wav", np.zeros(8000, np.int16))
-    status, out, _ = gstalker("drive", tiny_run, tmp_path / "speech.wav", "-o", tmp_path / "out.mp4")
+    status, out, _ = gstalker(
+        "drive", tiny_run, tmp_path / "speech.wav", "-o", tmp_path / "out.mp4"
+    )
     assert status == 0
     assert out.strip() == str(tmp_path / "out.mp4")
     assert (tmp_path / "out.mp4").stat().st_size > 1000
@@ -181,7 +197,9 @@ def test_a_damaged_capture_is_one_sentence(gstalker, tiny_capture, tmp_path, fil
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a video", b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 99])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a video", b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 99]
+)
 def test_what_is_not_a_video_is_one_sentence_and_leaves_nothing(gstalker, tmp_path, content):
     pytest.importorskip("mediapipe", reason="prepare needs the extra 'prepare'")
     (tmp_path / "talk.mp4").write_bytes(content)

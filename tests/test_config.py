@@ -7,7 +7,7 @@ import pytest
 from gstalker import config
 from gstalker.errors import ConfigError
 
-LAB = '''
+LAB = """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Method:
 
 class NoMethod:
     pass
-'''
+"""
 
 
 @pytest.fixture
@@ -74,7 +74,9 @@ def test_the_file_beats_the_defaults_and_the_command_line_beats_the_file(compose
 
 def test_an_included_file_is_weaker_than_the_one_that_includes_it(compose, lab):
     (lab / "sub").mkdir()
-    (lab / "sub" / "child.yaml").write_text("include: [../base.yaml]\nmethod: {static: {steps: 7}}\n")
+    (lab / "sub" / "child.yaml").write_text(
+        "include: [../base.yaml]\nmethod: {static: {steps: 7}}\n"
+    )
     run = compose(file="sub/child.yaml")
     assert run.capture == "captures/me"
     assert run.method.config.static.steps == 7

@@ -35,7 +35,11 @@ def test_every_value_of_a_method_has_a_default(name):
 def test_a_shipped_config_trains_a_few_steps(file, tiny_capture, tmp_path):
     from gstalker.experiment.train import train
 
-    few = ["method.static.steps=3", "method.deform.steps=3", "method.static.start.max_gaussians=400"]
+    few = [
+        "method.static.steps=3",
+        "method.deform.steps=3",
+        "method.static.start.max_gaussians=400",
+    ]
     run = train(config.compose(file, [f"capture={tiny_capture.folder}", f"runs={tmp_path}", *few]))
     assert (run.path / "static" / "handoff.pt").is_file()
     assert (run.path / "deform" / "model.pt").is_file()

@@ -101,7 +101,9 @@ def test_a_model_file_that_is_another_is_called_different():
     with open(path, "wb") as file:
         file.write(b"something else")
     try:
-        assert "remove it and get it again" in doctor.weights_table(weights.check("face_landmarker"))
+        assert "remove it and get it again" in doctor.weights_table(
+            weights.check("face_landmarker")
+        )
     finally:
         os.remove(path)
 

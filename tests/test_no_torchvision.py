@@ -46,7 +46,11 @@ def test_no_list_of_ours_names_it():
 
 
 def test_every_direct_dependency_is_pinned():
-    pins = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").open() if "==" in line}
+    pins = {
+        line.partition("==")[0].lower()
+        for line in (ROOT / "constraints.txt").open()
+        if "==" in line
+    }
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]

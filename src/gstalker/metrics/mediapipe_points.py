@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class MediaPipePoints:
         self._size = np.array([capture.width, capture.height], np.float32)
         self._landmarker: Any = None
         self._first = 0
+        atexit.register(self.close)  # later, its own clean-up would find half of Python gone
 
     def begin(self) -> None:
         """Start afresh: MediaPipe follows a face from frame to frame."""

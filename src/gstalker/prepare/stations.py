@@ -69,15 +69,13 @@ class Stations:
         count = recipe.frame_count
         side = min(takes.THUMB_SIDE / min(view.width, view.height), 1.0)
         size = max(round(view.width * side), 1), max(round(view.height * side), 1)
-        thumbs = np.empty((count, size[1], size[0], 3), np.uint8)
         pictures = video.pictures(recipe.source, view, range(count), recipe.config.reader)
-        self._writer.frames(
-            _bar(_copied_small(pictures, thumbs, size), "frames", count),
-            count,
-            view.height,
-            view.width,
-        )
-        files.write_array(self._work / "thumbs.npy", thumbs)
+        with files.replacing(self._work / "thumbs.npy") as temporary:
+            shape = (count, size[1], size[0], 3)
+            thumbs = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            seen = _bar(_copied_small(pictures, thumbs, size), "frames", count)
+            self._writer.frames(seen, count, view.height, view.width)
+            thumbs.flush()
 
     def takes(self) -> None:
         """Cuts and damaged pictures."""

@@ -26,7 +26,6 @@ _TIE_S = 1e-6
 """Of two frames as near as this to one time, the earlier is taken."""
 
 
-
 @dataclass(frozen=True)
 class View:
     """Which part of the shown picture is kept, and at which size."""

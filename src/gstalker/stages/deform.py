@@ -57,7 +57,7 @@ class DeformRates:
 class DeformConfig:
     """Stage two. All values are our trial's unless a source is given; the paper's are not public."""
 
-    steps: int = 17000
+    steps: int = 16000
     """Iterations, one frame each."""
     audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
     """What listens."""

@@ -44,7 +44,7 @@ class CloudRates:
 class StaticConfig:
     """Stage one. All values are our trial's unless a source is given; the paper's are not public."""
 
-    steps: int = 7000
+    steps: int = 4000
     """Iterations, one frame each."""
     dssim_weight: float = 0.2
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""

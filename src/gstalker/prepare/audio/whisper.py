@@ -105,17 +105,18 @@ class _Encoder:
         x = functional.gelu(self._conv("conv1", power[None], stride=1))
         x = functional.gelu(self._conv("conv2", x, stride=2))[0].T + self._positions
         for k in range(BLOCKS):
-            x = x + self._attend(f"blocks.{k}.attn", self._norm(f"blocks.{k}.attn_ln", x))
-            hidden = functional.gelu(
-                self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x))
-            )
-            x = x + self._linear(f"blocks.{k}.mlp.2", hidden)
-        return self._norm("ln_post", x)[:rows]
+            # The silence behind the sound is heard to the end, but nobody asks for its own rows.
+            kept = rows if k == BLOCKS - 1 else POSITIONS
+            heard = self._norm(f"blocks.{k}.attn_ln", x)
+            x = x[:kept] + self._attend(f"blocks.{k}.attn", heard[:kept], heard)
+            hidden = self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x))
+            x = x + self._linear(f"blocks.{k}.mlp.2", functional.gelu(hidden))
+        return self._norm("ln_post", x)
 
-    def _attend(self, name: str, x: Tensor) -> Tensor:
+    def _attend(self, name: str, asking: Tensor, heard: Tensor) -> Tensor:
         query, key, value = (
             self._linear(f"{name}.{part}", x).view(-1, HEADS, WIDTH // HEADS).transpose(0, 1)
-            for part in ("query", "key", "value")
+            for part, x in (("query", asking), ("key", heard), ("value", heard))
         )
         mixed = functional.scaled_dot_product_attention(query, key, value)
         return self._linear(f"{name}.out", mixed.transpose(0, 1).reshape(-1, WIDTH))

@@ -3,10 +3,10 @@
 # make lint     ruff and mypy
 # make kernels  only compile the kernels again
 #
-# On a machine with a GPU, for CUDA's torch:   make demo TORCH_INDEX=
+# Without a GPU, PyTorch's own index of CPU builds spares gigabytes:   make demo TORCH_INDEX=URL
 
 VENV ?= .venv
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
@@ -48,8 +48,8 @@ $(VENV)/.dev: $(VENV)/.installed $(PACKAGING)
 	$(PIP) install --constraint constraints.txt --editable '.[prepare,tensorboard,dev]'
 	@touch $@
 
-# First and by itself: the usual index has only CUDA's torch, several gigabytes that a CPU cannot
-# use. Where the CPU index cannot be reached, the next step takes what pip finds.
+# First and by itself: torch may come from another index than the rest. Where that cannot be
+# reached, the next step takes what pip finds.
 $(VENV)/.torch: constraints.txt | $(BIN)/python
 ifneq ($(strip $(TORCH_INDEX)),)
 	$(PIP) install --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) \

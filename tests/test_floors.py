@@ -46,7 +46,7 @@ def _floor(room: str) -> int:
 
 
 def _own_imports(file: Path) -> Iterator[str]:
-    """Modules of this package that a file imports, ``gstalker.`` left out; ``TYPE_CHECKING`` too."""
+    """Modules of this package that a file imports, ``gstalker.`` left out."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (a.name[9:] for a in node.names if a.name.startswith("gstalker."))

@@ -1,4 +1,4 @@
-"""torchvision beside a CPU torch breaks ``import lightning``: never install it, know it when seen."""
+"""torchvision beside a CPU torch breaks lightning: never install it, know it when seen."""
 
 import configparser
 import importlib.metadata

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import av
 import numpy as np
@@ -199,3 +200,28 @@ def test_a_runs_folder_that_cannot_be_written_is_a_sentence(tiny_capture, tmp_pa
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GSTalkerError, match="cannot write"):
         train(make_config(tmp_path, tiny_capture, f"runs={tmp_path / 'file' / 'runs'}"))
+
+
+def test_ctrl_c_saves_the_step_and_the_same_call_goes_on(tiny_capture, tmp_path, monkeypatch):
+    from gstalker.experiment import train as module
+
+    class Interrupted(module.Curve):
+        def on_train_batch_end(self, trainer, *args):
+            super().on_train_batch_end(trainer, *args)
+            if trainer.global_step == 12:
+                raise KeyboardInterrupt
+
+    config = make_config(tmp_path, tiny_capture, "method.static.steps=30", "stages=[static]")
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(module, "Curve", Interrupted)
+            train(config)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores it from the first one on
+    (folder,) = (tmp_path / "runs").iterdir()
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["stage"], status["step"]) == ("interrupted", "static", 12)
+    assert train(config).path == folder
+    starts = json.loads((folder / "provenance.json").read_text())["starts"]
+    assert [s["from_step"] for s in starts] == [0, 12]

@@ -64,6 +64,37 @@ def test_a_state_of_another_size_can_be_loaded():
         assert torch.equal(getattr(cloud, name), getattr(grown, name))
 
 
+def test_a_gradient_of_the_old_size_does_not_survive_loading():
+    cloud = GaussianCloud.from_splats(splats(3))
+    cloud.means.sum().backward()
+    cloud.load_state_dict(GaussianCloud.from_splats(splats(5)).state_dict())
+    cloud.means.sum().backward()
+    assert torch.equal(cloud.means.grad, torch.ones(5, 3))
+
+
+def test_loading_keeps_the_parameters_that_an_optimizer_holds():
+    cloud = GaussianCloud.empty()
+    held = dict(cloud.named_parameters())
+    cloud.load_state_dict(GaussianCloud.from_splats(splats(5)).state_dict())
+    assert all(getattr(cloud, name) is parameter for name, parameter in held.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("scales", torch.zeros(4, 3), "disagree on the number of Gaussians"),
+        ("means", torch.zeros(6, 7), "size mismatch for means"),
+        ("opacities", torch.tensor(0.0), "disagree on the number of Gaussians"),
+    ],
+)
+def test_a_damaged_state_is_refused_and_changes_no_size(name, value, complaint):
+    state = {**GaussianCloud.from_splats(splats()).state_dict(), name: value}
+    cloud = GaussianCloud.from_splats(splats(3))
+    with pytest.raises(RuntimeError, match=complaint):
+        cloud.load_state_dict(state)
+    assert {len(getattr(cloud, n)) for n in PARAMETERS} == {3}
+
+
 def test_tensors_of_different_lengths_are_refused():
     s = splats()
     with pytest.raises((ValueError, TypeCheckError), match="scales"):

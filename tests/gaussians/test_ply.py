@@ -64,14 +64,29 @@ def test_a_file_of_others_without_follow_is_all_head(tmp_path):
         (b"", "not a binary little-endian ply"),
         (b"ply\nformat ascii 1.0\nend_header\n", "not a binary little-endian ply"),
         (
-            b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\nend_header\n",
+            b"ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\n"
+            b"end_header\n",
             "lacks: y, z",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement vertex many\nend_header\n",
+            "should count vertices",
+        ),
+        (
+            b"ply\nformat binary_little_endian 1.0\nelement face 3\nend_header\n",
+            "should count vertices",
         ),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(tmp_path, content, complaint):
     (tmp_path / "a.ply").write_bytes(content)
     with pytest.raises(RunError, match=complaint):
+        ply.read(tmp_path / "a.ply")
+
+
+def test_a_number_of_harmonics_that_no_degree_has_is_refused(tmp_path):
+    ply.write(tmp_path / "a.ply", cloud(terms=3))
+    with pytest.raises(RunError, match="has 6 columns f_rest_"):
         ply.read(tmp_path / "a.ply")
 
 

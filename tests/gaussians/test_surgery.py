@@ -22,9 +22,9 @@ def cloud(n, seed=0):
     return GaussianCloud(**{k: torch.randn(*s, generator=generator) for k, s in shapes.items()})
 
 
-def adam(of):
+def adam(of, **options):
     groups = [{"name": n, "params": [getattr(of, n)], "lr": RATE} for n in PARAMETERS]
-    return torch.optim.Adam(groups, fused=True)
+    return torch.optim.Adam(groups, **(options or {"fused": True}))
 
 
 def step(of, optimizer, weights):
@@ -38,16 +38,17 @@ def step(of, optimizer, weights):
     optimizer.step()
 
 
-def test_a_pruned_gaussian_takes_its_adam_state_with_it():
+@pytest.mark.parametrize("options", [{"fused": True}, {"foreach": True}, {"amsgrad": True}])
+def test_a_pruned_gaussian_takes_its_adam_state_with_it(options):
     whole, mask = cloud(8), torch.tensor([1, 0, 1, 1, 0, 0, 1, 1], dtype=torch.bool)
-    optimizer = adam(whole)
+    optimizer = adam(whole, **options)
     weights = torch.rand(6, 8, generator=torch.Generator().manual_seed(1))
     for _ in range(3):
         step(whole, optimizer, weights)
     # the same five rows alone, trained by an optimizer that never saw the others
     alone = cloud(8)
     surgery.keep(None, alone, mask)
-    other = adam(alone)
+    other = adam(alone, **options)
     for _ in range(3):
         step(alone, other, weights[:, mask])
     surgery.keep(optimizer, whole, mask)
@@ -56,6 +57,11 @@ def test_a_pruned_gaussian_takes_its_adam_state_with_it():
         step(alone, other, weights[:, mask])
     for name in PARAMETERS:
         torch.testing.assert_close(getattr(whole, name), getattr(alone, name), rtol=1e-6, atol=1e-8)
+        ours, theirs = (o.state[getattr(c, name)] for o, c in ((optimizer, whole), (other, alone)))
+        assert set(ours) == set(theirs)
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value, rtol=1e-6, atol=1e-8)
+    assert len(optimizer.state) == len(PARAMETERS)  # nothing of the replaced tensors is left
 
 
 def test_a_new_gaussian_starts_without_a_memory_and_leaves_the_others_alone():
@@ -93,6 +99,14 @@ def test_a_group_that_is_not_there_is_named():
     optimizer = torch.optim.Adam([{"name": "means", "params": [of.means]}])
     with pytest.raises(ValueError, match="no group named 'scales'"):
         surgery.keep(optimizer, of, torch.tensor([True, False, True]))
+    assert {len(getattr(of, name)) for name in PARAMETERS} == {3}  # not half done
+
+
+def test_an_optimizer_of_another_cloud_is_refused_before_anything_changes():
+    of = cloud(3)
+    with pytest.raises(ValueError, match="hold the cloud's means and nothing else"):
+        surgery.keep(adam(cloud(3)), of, torch.tensor([True, False, True]))
+    assert {len(getattr(of, name)) for name in PARAMETERS} == {3}
 
 
 def test_rows_that_do_not_fit_are_refused():
@@ -101,3 +115,6 @@ def test_rows_that_do_not_fit_are_refused():
         surgery.keep(None, of, torch.tensor([True, False]))
     with pytest.raises(ValueError, match="one tensor of one length"):
         surgery.append(None, of, {"means": torch.zeros(1, 3)})
+    narrow = {**surgery.rows_of(of, torch.tensor([0])), "quats": torch.zeros(1, 3)}
+    with pytest.raises(ValueError, match=r"rows of quats of shape \[4\], but got \[3\]"):
+        surgery.append(None, of, narrow)

@@ -121,6 +121,15 @@ def test_a_lost_file_is_made_again_and_nothing_else(finished: Path, may: Path) -
     assert capture.content_id == content
 
 
+def test_what_a_killed_run_left_half_written_is_swept_away(finished: Path, may: Path) -> None:
+    for name in (".frames-a1b2c3.npy", f"{WORK}/.thumbs-x.npy", ".audio-y.wav"):
+        (finished / name).write_bytes(b"half")
+    (finished / "mouth.npy").unlink()
+    prepare(may, finished, SMALL)
+    assert [p.name for p in finished.glob(".*-*")] == []
+    assert [p.name for p in (finished / WORK).glob(".*-*")] == []
+
+
 def test_a_damaged_frame_is_repaired_by_redoing_the_frames(finished: Path, may: Path) -> None:
     with (finished / "frames.npy").open("r+b") as file:
         file.seek(1_000_000)

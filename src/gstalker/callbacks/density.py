@@ -1,7 +1,7 @@
 """The clock and the wiring of growing and pruning; decisions are ``gaussians.density``'s.
 
-The hook runs after the optimizer's step, as in gsplat's trainer; the INRIA code operates just before
-it. One step's difference, written down so that nobody has to find it again.
+The hook runs after the optimizer's step, as in gsplat's trainer; the INRIA code operates just
+before it. One step's difference, written down so that nobody has to find it again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from gstalker.errors import ConfigError
 from gstalker.gaussians import density, surgery
 from gstalker.gaussians.density import GrowthStats
 from gstalker.types import Render
@@ -50,11 +51,16 @@ class Densification(L.Callback):
 
     Args:
         config: thresholds and schedule.
+
+    Raises:
+        ConfigError: the schedule or the thresholds would destroy the cloud.
     """
 
     def __init__(self, config: DensityConfig | None = None) -> None:
         self.config = config or DensityConfig()
+        _check(self.config)
         self.stats: GrowthStats | None = None
+        self._last_step = 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -65,7 +71,7 @@ class Densification(L.Callback):
             return
         cloud: Any = stage.cloud
         if self.stats is None or len(self.stats.count) != len(cloud):
-            self.stats = GrowthStats.zeros(len(cloud))
+            self.stats = GrowthStats.zeros(len(cloud), cloud.means.device)
         render: Render = outputs["render"]
         if render.means2d.grad is None:
             raise ValueError(
@@ -73,12 +79,14 @@ class Densification(L.Callback):
             )
         height, width = render.image.shape[1:3]
         self.stats.add(render.means2d.grad, render.radii, width, height)
-        if step < config.start_step:
+        # Under gradient accumulation several batches end at one step; operate when it is taken.
+        stepped, self._last_step = step != self._last_step, step
+        if step < config.start_step or not stepped:
             return
         optimizer = trainer.optimizers[0]
         if step % config.every_steps == 0:
             self._operate(optimizer, cloud, step)
-            self.stats = GrowthStats.zeros(len(cloud))
+            self.stats = GrowthStats.zeros(len(cloud), cloud.means.device)
         if config.reset_every_steps and step % config.reset_every_steps == 0:
             surgery.reset_opacities(optimizer, cloud, config.reset_opacity)
 
@@ -87,18 +95,18 @@ class Densification(L.Callback):
         config = self.config
         assert self.stats is not None
         pull, splats = self.stats.mean(), cloud.splats()
+        limits = {"prune_opacity": config.prune_opacity, "prune_scale3d": config.prune_scale3d}
+        gone = density.prune_mask(splats.opacities, splats.scales, **limits)
         limits = {"grow_grad2d": config.grow_grad2d, "grow_scale3d": config.grow_scale3d}
         clone = density.clone_mask(pull, splats.scales, **limits)
         split = density.split_mask(pull, splats.scales, **limits)
         room = config.max_gaussians - len(cloud)
-        chosen = _hardest(pull, clone | split, room)
+        chosen = _hardest(pull, (clone | split) & ~gone, room)
         clone, split = clone & chosen, split & chosen
         generator = torch.Generator().manual_seed(step)  # the same halves after a resume
         copies = surgery.rows_of(cloud, torch.nonzero(clone)[:, 0])
         halves = density.split_rows(surgery.rows_of(cloud, torch.nonzero(split)[:, 0]), generator)
-        limits = {"prune_opacity": config.prune_opacity, "prune_scale3d": config.prune_scale3d}
-        gone = density.prune_mask(splats.opacities, splats.scales, **limits) | split
-        surgery.keep(optimizer, cloud, ~gone)
+        surgery.keep(optimizer, cloud, ~(gone | split))
         surgery.append(optimizer, cloud, {n: torch.cat([copies[n], halves[n]]) for n in copies})
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,6 +116,17 @@ class Densification(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.stats = GrowthStats(**state_dict) if state_dict else None
+
+
+def _check(config: DensityConfig) -> None:
+    if config.every_steps < 1:
+        raise ConfigError(f"densify.every_steps is {config.every_steps}; it should be 1 or more")
+    if config.reset_every_steps and config.reset_opacity <= config.prune_opacity:
+        raise ConfigError(
+            f"densify.reset_opacity ({config.reset_opacity}) is not above densify.prune_opacity "
+            f"({config.prune_opacity}): the first pruning after a reset would leave no Gaussian.\n"
+            "  Raise the first, lower the second, or set densify.reset_every_steps=0"
+        )
 
 
 def _hardest(pull: torch.Tensor, wanted: torch.Tensor, room: int) -> torch.Tensor:

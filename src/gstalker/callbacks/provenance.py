@@ -31,8 +31,8 @@ class Provenance(L.Callback):
         self.path = path
         self.facts = facts or {}
 
-    def on_fit_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """Write it."""
+    def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Write it; a resumed run knows its step by now."""
         record = {**machine_card(), **self.facts}
         record["stage"] = type(stage).__name__
         record["from_step"] = trainer.global_step

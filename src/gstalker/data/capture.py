@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import wave
 import zlib
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor
 
 from gstalker import files
+from gstalker.data.rows import Rows
 from gstalker.errors import CaptureError
 
 VERSION = 1
@@ -51,39 +51,6 @@ _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "mouth": ("float32", ("F",)),
     "checksums": ("uint32", ("F",)),
 }
-
-
-class _Rows:
-    """Rows of a ``.npy`` file, read one at a time; safe to share between threads."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-            self.shape, fortran, self.dtype = (
-                read(file) if read else np.lib.format.read_array_header_2_0(file)
-            )
-            self._offset = file.tell()
-        if fortran:
-            raise ValueError("columns first")
-        self._row_bytes = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        self._path = path
-        self._file: int | None = None
-        if path.stat().st_size != self._offset + self._row_bytes * self.shape[0]:
-            raise ValueError("shorter or longer than its header says")
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDONLY)
-        data = os.pread(self._file, self._row_bytes, self._offset + index * self._row_bytes)
-        return np.frombuffer(bytearray(data), self.dtype).reshape(self.shape[1:])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
-
-    def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            os.close(self._file)  # type: ignore[arg-type]
 
 
 class Capture:
@@ -222,12 +189,12 @@ class Capture:
     # ------------------------------------------------------------------ reading and checking
 
     @cached_property
-    def _frames(self) -> _Rows:
-        return _Rows(self.folder / "frames.npy")
+    def _frames(self) -> Rows:
+        return Rows(self.folder / "frames.npy")
 
     @cached_property
-    def _masks(self) -> _Rows:
-        return _Rows(self.folder / "masks.npy")
+    def _masks(self) -> Rows:
+        return Rows(self.folder / "masks.npy")
 
     @cached_property
     def _checksums(self) -> np.ndarray:
@@ -283,7 +250,7 @@ class Capture:
         if not path.exists():
             raise self._broken(f"{name}.npy is missing")
         try:
-            rows = _Rows(path)
+            rows = Rows(path)
         except (OSError, ValueError, EOFError) as error:
             raise self._broken(f"{name}.npy is damaged ({error})") from error
         wanted = [sizes.get(s) if isinstance(s, str) else s for s in shape]

@@ -124,9 +124,9 @@ def _fit(
     except GSTalkerError:
         run.record("failed", stage=plan.name, step=trainer.global_step)
         raise
-    if trainer.interrupted:
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C, after Checkpoint has saved
         run.record("interrupted", stage=plan.name, step=trainer.global_step)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt from stop
     plan.export(stage, run.path)
     minutes = (time.monotonic() - began) / 60
     run.record("running", **{f"{plan.name}_minutes": round(minutes, 2)})

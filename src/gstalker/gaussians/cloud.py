@@ -69,7 +69,12 @@ class GaussianCloud(nn.Module):
     def from_splats(
         cls, splats: Splats, follow: Float[Tensor, " N"] | None = None
     ) -> GaussianCloud:
-        """The raw cloud that activates to ``splats``; ``follow`` in (0, 1), all head if not given."""
+        """The raw cloud that activates to ``splats``.
+
+        Args:
+            splats: activated.
+            follow: share of following the head, in (0, 1); all head if not given.
+        """
         share = torch.full_like(splats.opacities, 1 - 1e-3) if follow is None else follow
         return cls(
             splats.means,
@@ -119,14 +124,43 @@ class GaussianCloud(nn.Module):
             half = 0.5 / harmonics.C0
             self.sh.clamp_(-half, half)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Take the number of Gaussians from the checkpoint: clouds grow as they train."""
-        for name in PARAMETERS:
-            value = state_dict.get(prefix + name)
-            if isinstance(value, Tensor) and value.shape != getattr(self, name).shape:
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take the number of Gaussians from the checkpoint: clouds grow as they train.
+
+        Only whole clouds are taken; anything else is left for torch to complain about.
+        """
+        states = {name: state_dict.get(prefix + name) for name in PARAMETERS}
+        found = {name: value for name, value in states.items() if isinstance(value, Tensor)}
+        lengths = {name: tuple(value.shape[:1]) for name, value in found.items()}
+        if len(set(lengths.values())) > 1:
+            error_msgs.append(f"the cloud's tensors disagree on the number of Gaussians: {lengths}")
+            return
+        if len(found) == len(PARAMETERS) and all(
+            _fits(getattr(self, name), value, name) for name, value in found.items()
+        ):
+            for name, value in found.items():
                 held = getattr(self, name)
-                held.data = torch.empty(value.shape, dtype=held.dtype, device=held.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+                if held.shape != value.shape:
+                    held.data = torch.empty(value.shape, dtype=held.dtype, device=held.device)
+                    held.grad = None
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+
+def _fits(held: Tensor, value: Tensor, name: str) -> bool:
+    """Whether these are the same kind of rows: only their number and the harmonics may differ."""
+    first = 2 if name == "sh" else 1
+    return value.ndim == held.ndim and value.shape[first:] == held.shape[first:]
 
 
 def _added(value: Tensor, change: Tensor, rows: Tensor | None) -> Tensor:

@@ -29,9 +29,9 @@ class GrowthStats:
     """Pictures in which it was seen."""
 
     @classmethod
-    def zeros(cls, n: int) -> GrowthStats:
+    def zeros(cls, n: int, device: torch.device | None = None) -> GrowthStats:
         """Nothing seen yet of ``n`` Gaussians."""
-        return cls(torch.zeros(n), torch.zeros(n))
+        return cls(torch.zeros(n, device=device), torch.zeros(n, device=device))
 
     def add(
         self,
@@ -48,10 +48,11 @@ class GrowthStats:
             width: of the picture, in pixels.
             height: of the picture, in pixels.
         """
-        half = torch.tensor([width / 2, height / 2])
+        half = pull.new_tensor([width / 2, height / 2])
         seen = radii > 0
-        self.grad2d += ((pull * half).norm(dim=-1) * seen).sum(0)
-        self.count += seen.sum(0)
+        # A checkpoint may have brought the sums back on another device.
+        self.grad2d = self.grad2d.to(pull.device) + ((pull * half).norm(dim=-1) * seen).sum(0)
+        self.count = self.count.to(pull.device) + seen.sum(0)
 
     def mean(self) -> Float[Tensor, " N"]:
         """Mean norm over the pictures in which each was seen; 0 where it never was."""
@@ -120,14 +121,14 @@ def split_rows(
 
     Args:
         rows: raw, one tensor per name of the cloud.
-        generator: of the draw.
+        generator: of the draw, on the CPU, so that every device draws the same.
 
     Returns:
         Twice as many rows, raw.
     """
     halves = {name: value.repeat(2, *[1] * (value.ndim - 1)) for name, value in rows.items()}
     scales = halves["scales"].exp()
-    draw = torch.randn(scales.shape, generator=generator, dtype=scales.dtype)
+    draw = torch.randn(scales.shape, generator=generator, dtype=scales.dtype).to(scales.device)
     offset = quat_to_matrix(halves["quats"]) @ (draw * scales)[..., None]
     halves["means"] = halves["means"] + offset[..., 0]
     halves["scales"] = (scales / SPLIT_SHRINK).log()

@@ -63,7 +63,8 @@ def _basis(dirs: Float[Tensor, "N 3"], terms: int) -> Float[Tensor, "N K"]:
     if terms > 4:
         xx, yy, zz = x * x, y * y, z * z
         values += [
-            _C2[0] * x * y, _C2[1] * y * z, _C2[2] * (2 * zz - xx - yy), _C2[3] * x * z, _C2[4] * (xx - yy),
+            _C2[0] * x * y, _C2[1] * y * z, _C2[2] * (2 * zz - xx - yy), _C2[3] * x * z,
+            _C2[4] * (xx - yy),
         ]  # fmt: skip
     if terms > 9:
         values += [

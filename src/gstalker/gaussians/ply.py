@@ -1,8 +1,8 @@
 """Clouds as ``.ply``, in the layout of the INRIA code that common viewers read, both ways.
 
 Columns: position, unused normals, ``f_dc_*``, ``f_rest_*`` (channel by channel), opacity logit,
-log-scales, quaternion wxyz; all little-endian float32. One more column of ours, ``follow``, comes last;
-viewers pass over it, and a file without it is all head.
+log-scales, quaternion wxyz; all little-endian float32. One more column of ours, ``follow``, comes
+last; viewers pass over it, and a file without it is all head.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import torch
 
 from gstalker import files
 from gstalker.errors import RunError
+from gstalker.gaussians import harmonics
 from gstalker.gaussians.cloud import GaussianCloud
 
 _ALL_HEAD = 10.0
 """Logit of following, for files that do not say."""
+_HIGHER_TERMS = tuple(3 * (harmonics.count(k) - 1) for k in range(harmonics.MAX_DEGREE + 1))
+"""Columns ``f_rest_*`` of each degree."""
 
 
 def columns(terms: int) -> list[str]:
@@ -68,24 +71,38 @@ def read(path: Path) -> GaussianCloud:
     lines = head.decode("ascii", "replace").split("\n")
     if not found or lines[0] != "ply" or "format binary_little_endian 1.0" not in lines:
         raise RunError(f"{path} is not a binary little-endian ply.")
-    names = [line.split()[2] for line in lines if line.startswith("property float ")]
-    counts = [int(line.split()[2]) for line in lines if line.startswith("element vertex ")]
+    names = [line.split()[-1] for line in lines if line.startswith("property float ")]
     others = [line for line in lines if line.startswith("property ") and "float " not in line]
+    count = _count(path, lines)
     rest = sum(name.startswith("f_rest_") for name in names)
     wanted = columns(rest // 3 + 1)
     missing = [
         name for name in wanted if name not in names and name not in ("nx", "ny", "nz", "follow")
     ]
-    if others or missing or len(counts) != 1 or rest % 3:
+    if others or missing:
         raise RunError(
             f"{path} is not a ply of Gaussians; it lacks: {', '.join(missing) or 'float columns'}."
         )
-    if len(body) < counts[0] * len(names) * 4:
+    if rest not in _HIGHER_TERMS:
         raise RunError(
-            f"{path} is cut short: {len(body)} bytes where {counts[0] * len(names) * 4} were expected."
+            f"{path} has {rest} columns f_rest_*; harmonics of degree 0 to {harmonics.MAX_DEGREE} "
+            f"have {', '.join(map(str, _HIGHER_TERMS))}."
         )
-    table = np.frombuffer(body, "<f4", counts[0] * len(names)).reshape(counts[0], len(names))
+    size = count * len(names) * 4
+    if len(body) < size:
+        raise RunError(f"{path} is cut short: {len(body)} bytes where {size} were expected.")
+    table = np.frombuffer(body, "<f4", count * len(names)).reshape(count, len(names))
     return _cloud({name: table[:, k] for k, name in enumerate(names)}, rest // 3)
+
+
+def _count(path: Path, lines: list[str]) -> int:
+    """Number of Gaussians that the header promises: vertices, and no other element."""
+    elements = [line.split()[1:] for line in lines if line.startswith("element ")]
+    if len(elements) != 1 or elements[0][:1] != ["vertex"] or not elements[0][-1].isdecimal():
+        raise RunError(
+            f"{path} is not a ply of Gaussians; its header should count vertices and nothing else."
+        )
+    return int(elements[0][-1])
 
 
 def _cloud(column: dict[str, np.ndarray], rest: int) -> GaussianCloud:

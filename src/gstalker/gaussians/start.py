@@ -13,7 +13,6 @@ from scipy.interpolate import griddata
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from gstalker.data.capture import HEAD, MOUTH
 from gstalker.face import FaceLayout
 from gstalker.gaussians import harmonics
 from gstalker.gaussians.cloud import GaussianCloud
@@ -39,7 +38,11 @@ def random_cloud(
         mesh: ``[V, 3]`` the face; the cube is 2.5 times its box.
         sh_degree: of the harmonics.
         seed: of the positions.
+
+    Raises:
+        ValueError: no Gaussian is asked for.
     """
+    _expect_some(count)
     rng = np.random.default_rng(seed)
     centre, half = (mesh.max(0) + mesh.min(0)) / 2, np.ptp(mesh, axis=0).max() / 2 * 2.5
     means = centre + rng.uniform(-half, half, (count, 3))
@@ -53,14 +56,20 @@ def mesh_cloud(mesh: np.ndarray, count: int, *, sh_degree: int = 0, seed: int = 
         mesh: ``[V, 3]`` head space.
         count: of Gaussians.
         sh_degree: of the harmonics.
-        seed: of the points between.
+        seed: of the points between, and of which vertices where ``count`` is less than they are.
+
+    Raises:
+        ValueError: no Gaussian is asked for.
     """
+    _expect_some(count)
     rng = np.random.default_rng(seed)
-    _, near = cKDTree(mesh).query(mesh, k=min(4, len(mesh)))
+    if count < len(mesh):
+        mesh = mesh[np.sort(rng.permutation(len(mesh))[:count])]
+    _, near = cKDTree(mesh).query(mesh, k=range(1, min(4, len(mesh)) + 1))
     chosen = rng.integers(len(mesh), size=max(count - len(mesh), 0))
     weights = rng.dirichlet(np.ones(near.shape[1]), len(chosen))
     between = (mesh[near[chosen]] * weights[..., None]).sum(1)
-    means = np.concatenate([mesh, between])[:count]
+    means = np.concatenate([mesh, between])
     return _cloud(means, _nearest_distance(means), np.full((len(means), 3), 0.6), sh_degree)
 
 
@@ -82,7 +91,7 @@ def frame_cloud(
 
     Args:
         image: ``uint8 [H, W, 3]``.
-        mask: ``uint8 [H, W]`` labels; everything but background becomes Gaussians.
+        mask: ``uint8 [H, W]`` labels; everything but background (0) becomes Gaussians.
         viewmat: the frame's head to camera.
         rest_viewmat: where the torso rests.
         K: intrinsics in pixels.
@@ -108,18 +117,12 @@ def frame_cloud(
     pixels, steps = _grid(mask, face_px, landmarks[list(layout.lips)], most, rng)
     at = np.clip(pixels.astype(int), 0, [mask.shape[1] - 1, mask.shape[0] - 1])
     colors = image[at[:, 1], at[:, 0]] / 255.0
-    labels = mask[at[:, 1], at[:, 0]]
     depths, off_face = _depths(pixels, face_px, posed[:, 2])
-    chin = landmarks[layout.chin, 1]
-    head_like = np.isin(labels, (HEAD, MOUTH)) | (pixels[:, 1] < chin)
-    # Below the chin, off the face, following fades from head to torso over the length of a neck.
-    ramp = 1 / (1 + np.exp((pixels[:, 1] - chin - 0.22 * ruler) / (0.08 * ruler)))
-    follow = np.where(off_face & ~((pixels[:, 1] < chin) & head_like), ramp, 1.0)
+    below = np.where(off_face, pixels[:, 1] - landmarks[layout.chin, 1], -np.inf)
+    follow = _follow(below, ruler)
     # The torso stands behind the face, wherever the nearest vertex would put it.
     behind = posed[:, 2].mean() + 5.0
-    depths = np.where(
-        (pixels[:, 1] > chin + 0.12 * ruler) & off_face, np.maximum(depths, behind), depths
-    )
+    depths = np.where(below > 0.12 * ruler, np.maximum(depths, behind), depths)
     pixels = np.concatenate([pixels, inner])
     depths = np.concatenate([depths, inner_depths])
     steps = np.concatenate([steps, np.full(len(inner), inner_step)])
@@ -136,6 +139,17 @@ def frame_cloud(
     sizes = _SPREAD * steps * depths / k[0, 0]
     share = TORSO_FOLLOW + (HEAD_FOLLOW - TORSO_FOLLOW) * follow
     return _cloud(means, sizes, colors, sh_degree, share)
+
+
+def _follow(below: np.ndarray, ruler: float) -> np.ndarray:
+    """Share of following the head: 1, then fading to 0 over the length of a neck.
+
+    Args:
+        below: pixels below the chin; minus infinity on the face.
+        ruler: outer-eye distance, in pixels.
+    """
+    ramp = 1 / (1 + np.exp((np.maximum(below, 0) - 0.22 * ruler) / (0.08 * ruler)))
+    return np.where(below >= 0, ramp, 1.0)
 
 
 def _grid(
@@ -222,7 +236,14 @@ def _widened(low: np.ndarray, high: np.ndarray, share: float) -> tuple[np.ndarra
     return low - room, high + room
 
 
+def _expect_some(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"expected at least one Gaussian, but got {count}")
+
+
 def _nearest_distance(points: np.ndarray) -> np.ndarray:
+    if len(points) < 2:
+        return np.ones(len(points))
     distance, _ = cKDTree(points).query(points, k=min(4, len(points)))
     return np.clip(distance[:, 1:].mean(1), 1e-3, None)
 

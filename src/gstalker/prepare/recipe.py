@@ -64,6 +64,7 @@ class Recipe:
         ):
             log.info("%s is finished already", self.out)
             return Capture.open(self.out)
+        self._sweep()
         writer = CaptureWriter(self.out)
         spent = steps.run(plan, book, redo)
         capture = writer.finish(self._meta())
@@ -206,6 +207,13 @@ class Recipe:
                 f"{self.path} needs {needed / 1e9:.1f} GB in {self.out}, where {free / 1e9:.1f} GB "
                 "are free.\n  Make room, or name a folder on a larger disk."
             )
+
+    def _sweep(self) -> None:
+        """Take away temporary files that a killed run could not."""
+        for folder in (self.out, self.out / WORK, self.out / "features"):
+            for left in folder.glob(".*-*"):
+                if left.is_file() and left.suffix in (".npy", ".wav", ".json"):
+                    left.unlink()
 
     def _clear(self) -> None:
         """Take away what this run has written, after finding that the video cannot be used."""

@@ -41,7 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise GSTalkerError(
-            f"cannot write {path}: {reason}.\n  Free some space, or choose a folder you may write to."
+            f"cannot write {path}: {reason}.\n"
+            "  Free some space, or choose a folder you may write to."
         ) from error
     finally:
         if temporary is not None:

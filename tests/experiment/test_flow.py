@@ -1,4 +1,4 @@
-"""From a capture to a talking mp4 and its scores, small: what the commands do, one after the other."""
+"""From a capture to a talking mp4 and its scores, small: what the commands do, in their order."""
 
 import json
 import shutil
@@ -213,12 +213,11 @@ def test_ctrl_c_saves_the_step_and_the_same_call_goes_on(tiny_capture, tmp_path,
 
     config = make_config(tmp_path, tiny_capture, "method.static.steps=30", "stages=[static]")
     handler = signal.getsignal(signal.SIGINT)
-    try:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(module, "Curve", Interrupted)
-            train(config)
-    finally:
-        signal.signal(signal.SIGINT, handler)  # Lightning ignores it from the first one on
+    monkeypatch.setattr(module, "Curve", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores it from the first one on
+    monkeypatch.undo()
     (folder,) = (tmp_path / "runs").iterdir()
     status = json.loads((folder / "status.json").read_text())
     assert (status["state"], status["stage"], status["step"]) == ("interrupted", "static", 12)

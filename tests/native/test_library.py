@@ -1,4 +1,4 @@
-"""Finding the kernels: the right ones, for this processor, made from these sources, or a sentence."""
+"""Finding the kernels: for this processor, made from these sources, or a sentence."""
 
 import shutil
 

@@ -41,8 +41,8 @@ def together(*splats):
 
 def test_one_round_gaussian_by_hand():
     render = ReferenceRasterizer()(splat(), camera())
-    # deviation 0.5 at depth 5 under focal 10 is 1 pixel; the covariance is 1 + 0.3; pixel (4, 4) has
-    # its centre at (4.5, 4.5), the projected mean; two pixels to the right lies 2 away
+    # deviation 0.5 at depth 5 under focal 10 is 1 pixel; the covariance is 1 + 0.3; pixel (4, 4)
+    # has its centre at (4.5, 4.5), the projected mean; two pixels to the right lies 2 away
     at_centre, beside = 0.8, 0.8 * math.exp(-0.5 * 4 / 1.3)
     assert render.alpha[0, 4, 4, 0].item() == pytest.approx(at_centre)
     assert render.alpha[0, 4, 6, 0].item() == pytest.approx(beside)

@@ -30,8 +30,8 @@ def rest(capture):
 
 def first_cloud(capture, most=600):
     return start.frame_cloud(
-        capture.frame(0), capture.mask(0), capture.poses[0], rest(capture), capture.Ks, capture.mesh,
-        capture.landmarks[0], face.layout("synthetic68"), max_gaussians=most,
+        capture.frame(0), capture.mask(0), capture.poses[0], rest(capture), capture.Ks,
+        capture.mesh, capture.landmarks[0], face.layout("synthetic68"), max_gaussians=most,
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""A capture folder becomes batches. What a capture is: ``capture``; how frames are served: ``datamodule``."""
+"""A capture folder becomes batches: ``capture`` is the folder, ``datamodule`` serves its frames."""

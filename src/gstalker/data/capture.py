@@ -40,6 +40,12 @@ CUT_SNAP_SHARE = 0.01
 BACKGROUND, TORSO, HEAD, MOUTH = range(4)
 """Labels in ``masks.npy``."""
 
+_NEEDED = (
+    *("version", "name", "fps", "frame_count", "width", "height", "focal_px", "cx_px", "cy_px"),
+    *("segments", "dropped", "features", "content_id"),
+)
+"""Keys without which ``capture.json`` is not one."""
+
 _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "frames": ("uint8", ("F", "H", "W", 3)),
     "masks": ("uint8", ("F", "H", "W")),
@@ -91,7 +97,8 @@ class Capture:
         if not self._verified[index]:
             if zlib.crc32(picture.data) != self._checksums[index]:
                 raise CaptureError(
-                    f"{self.folder} is damaged: frame {index} of frames.npy does not match its checksum.\n"
+                    f"{self.folder} is damaged: frame {index} of frames.npy does not match its "
+                    "checksum.\n"
                     f"  Run: {_prepare_hint(self.folder)} --redo frames"
                 )
             self._verified[index] = True
@@ -212,7 +219,8 @@ class Capture:
         if kind not in kinds:
             raise CaptureError(
                 f"{self.folder} has no '{kind}' sound features, only: {', '.join(sorted(kinds))}.\n"
-                f"  Run: {_prepare_hint(self.folder)} audio={kind}   or set: method.audio.features={sorted(kinds)[0]}"
+                f"  Run: {_prepare_hint(self.folder)} audio={kind}\n"
+                f"  or set: method.deform.audio.features={sorted(kinds)[0]}"
             )
         return kinds[kind]
 
@@ -261,7 +269,8 @@ class Capture:
         if not agrees or rows.dtype != np.dtype(dtype):
             expected = "x".join("*" if w is None else str(w) for w in wanted)
             raise self._broken(
-                f"{name}.npy holds {rows.dtype} {'x'.join(map(str, found))} where {dtype} {expected} was expected"
+                f"{name}.npy holds {rows.dtype} {'x'.join(map(str, found))} "
+                f"where {dtype} {expected} was expected"
             )
 
 
@@ -291,7 +300,7 @@ class CaptureWriter:
         self.array("checksums", sums)
 
     def rows(self, name: str, rows: Iterable[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """Stream ``uint8`` rows to ``<name>.npy``; returns each row's CRC-32, ``uint32 [count]``."""
+        """Stream ``uint8`` rows to ``<name>.npy``; returns the rows' CRC-32, ``uint32 [F]``."""
         sums = np.zeros(shape[0], np.uint32)
         written = 0
         with (
@@ -352,24 +361,22 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         meta = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise CaptureError(
-            f"{folder} is not a finished capture: it has no capture.json.\n  Run: {_prepare_hint(folder)}"
+            f"{folder} is not a finished capture: it has no capture.json.\n"
+            f"  Run: {_prepare_hint(folder)}"
         ) from error
     except (OSError, ValueError) as error:
         raise CaptureError(
             f"{path} cannot be read ({error}).\n  Run: {_prepare_hint(folder)}"
         ) from error
-    needed = "version name fps frame_count width height focal_px cx_px cy_px segments dropped features content_id"
     missing = (
-        [key for key in needed.split() if key not in meta]
-        if isinstance(meta, dict)
-        else ["everything"]
+        [key for key in _NEEDED if key not in meta] if isinstance(meta, dict) else ["everything"]
     )
     if missing:
         raise CaptureError(f"{path} lacks: {', '.join(missing)}.\n  Run: {_prepare_hint(folder)}")
     if meta["version"] != VERSION or meta["fps"] != FPS:
         raise CaptureError(
-            f"{folder} is of layout version {meta['version']} at {meta['fps']} fps; this program reads "
-            f"version {VERSION} at {FPS} fps.\n  Run: {_prepare_hint(folder)}"
+            f"{folder} is of layout version {meta['version']} at {meta['fps']} fps; this program "
+            f"reads version {VERSION} at {FPS} fps.\n  Run: {_prepare_hint(folder)}"
         )
     return meta
 

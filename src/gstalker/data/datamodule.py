@@ -20,7 +20,7 @@ from gstalker.types import FrameBatch
 
 
 class StepSampler(Sampler[int]):
-    """An endless draw from ``ids``, in shuffled passes; entry ``k`` is a function of seed and ``k``."""
+    """An endless draw from ``ids``, in shuffled passes; entry ``k`` follows from seed and ``k``."""
 
     def __init__(self, ids: np.ndarray, seed: int) -> None:
         self.ids = ids
@@ -47,7 +47,7 @@ class CaptureDataModule(L.LightningDataModule):
 
     Args:
         capture: an open capture, or its folder.
-        features: kind of sound features; ``auto`` takes the best the capture has (whisper, then mel).
+        features: kind of sound features; ``auto`` takes the best that is there (whisper, then mel).
         seed: of the order of training frames.
         validation_share: of the training part, its last frames, kept for validation.
         validation_frames: at most this many of them are rendered at each validation.
@@ -73,8 +73,9 @@ class CaptureDataModule(L.LightningDataModule):
         self.validation_ids = validation[np.unique(spread.round().astype(int))]
         if len(self.train_ids) == 0 or len(self.test_ids) == 0:
             raise CaptureError(
-                f"{self.capture.folder} has {len(self.train_ids)} usable training and {len(self.test_ids)} "
-                "usable test frames; both are needed.\n  Use a longer video, or look at 'dropped' in its capture.json."
+                f"{self.capture.folder} has {len(self.train_ids)} usable training and "
+                f"{len(self.test_ids)} usable test frames; both are needed.\n"
+                "  Use a longer video, or look at 'dropped' in its capture.json."
             )
         self.sampler = StepSampler(self.train_ids, seed)
 

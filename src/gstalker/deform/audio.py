@@ -34,7 +34,7 @@ class AudioConfig:
     eye_code: int = 4
     """Numbers made of the eye opening; 0 leaves the eyes to chance."""
     smooth: bool = True
-    """Attend over 8 neighbouring frames (AD-NeRF's temporal smoothing); off: the centre frame alone."""
+    """Attend over 8 neighbouring frames (AD-NeRF's smoothing); off: the centre frame alone."""
 
 
 class Whitening(nn.Module):
@@ -70,6 +70,7 @@ class Whitening(nn.Module):
         self.basis.copy_(kept * torch.linspace(1, 0.5, self.dim, dtype=kept.dtype))
 
     def forward(self, rows: Float[Tensor, "*any D"]) -> Float[Tensor, "*any E"]:
+        """The rows in their own main directions."""
         return (rows - self.mean) @ self.basis
 
 

@@ -1,10 +1,10 @@
 """The torso follows the pose: which Gaussians turn with the head, and how the others move.
 
 The picture is drawn in the head's own space, where the head is fixed and the camera moves. A
-Gaussian with ``follow`` 1 belongs to the head and stays; one with ``follow`` 0 belongs to the torso,
-which rests in front of the resting camera, so in head space it must move against the head. Between
-them, in the neck, positions are blended. On top of that ``PoseField`` predicts from the pose how
-the torso moves along.
+Gaussian with ``follow`` 1 belongs to the head and stays; one with ``follow`` 0 belongs to the
+torso, which rests in front of the resting camera, so in head space it must move against the head.
+Between them, in the neck, positions are blended. On top of that ``PoseField`` predicts from the
+pose how the torso moves along.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Level:
 
 
 def make_levels(levels: int, log2_table: int, base: int, finest: int) -> list[Level]:
-    """Levels of all planes, plane by plane, coarse to fine, their resolutions growing geometrically.
+    """Levels of all planes, plane by plane, coarse to fine, resolutions growing geometrically.
 
     Raises:
         ValueError: a size is not positive, or the finest level is coarser than the base.

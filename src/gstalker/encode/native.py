@@ -26,9 +26,10 @@ class _CLevel(ctypes.Structure):
 
 
 class NativeHashTriPlane(HashTriPlane):
-    """Same definition, parameters and state as :class:`HashTriPlane`; the kernels run float32 on a CPU.
+    """Same definition, parameters and state as :class:`HashTriPlane`.
 
-    Anything else, such as a GPU's tensors, goes the reference's way to the same numbers.
+    The kernels take float32 on a CPU. Anything else, such as a GPU's tensors, goes the reference's
+    way to the same numbers.
 
     Raises:
         BackendMissing: the kernels are not built.

@@ -75,7 +75,8 @@ class MovieWriter:
             self._send_sound(self._frames * self._sound.rate // FPS)
 
     def _send_sound(self, until: int) -> None:
-        assert self._samples is not None and self._sound is not None
+        assert self._samples is not None
+        assert self._sound is not None
         until = min(until, len(self._samples))
         while self._sent + _BLOCK <= until or (self._sent < until == len(self._samples)):
             block = self._samples[self._sent : min(self._sent + _BLOCK, until)]

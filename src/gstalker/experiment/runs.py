@@ -1,7 +1,7 @@
 """The run folder: the one module that knows where things lie in it.
 
-``config.yaml`` what it is, ``provenance.json`` what made it, ``status.json`` how it stands, a folder
-per stage with ``last.ckpt`` and ``metrics.csv``, then ``frames/`` and ``scores.json``.
+``config.yaml`` what it is, ``provenance.json`` what made it, ``status.json`` how it stands, a
+folder per stage with ``last.ckpt`` and ``metrics.csv``, then ``frames/`` and ``scores.json``.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ def _fit(
 
 
 def make_logger(name: str, run: RunFolder, stage: str) -> Any:
-    """Lightning's logger of that name; ``csv`` and ``none`` need none, ``metrics.csv`` is always written.
+    """Lightning's logger of that name.
+
+    ``csv`` and ``none`` need no logger: ``metrics.csv`` is always written.
 
     Raises:
         ConfigError: nobody knows it.

@@ -1,1 +1,1 @@
-"""What training minimises: ``photometric`` on whole pictures, ``perceptual`` on patches, ``regularize``."""
+"""What training minimises: errors of pictures, perceptual distance, the size of changes."""

@@ -1,8 +1,7 @@
 """LPIPS (Zhang et al. 2018) on AlexNet, without torchvision.
 
 The same trunk and linear heads as the ``lpips`` package's ``net='alex'``, version 0.1, in plain
-torch: torchvision beside a CPU torch breaks the import of lightning. Serves as a metric and as a late
-training loss on patches.
+torch: torchvision beside a CPU torch breaks the import of lightning.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class _Fused(torch.autograd.Function):
 def _measure(
     pred: Tensor, truth: Tensor, dssim_weight: float, gradient: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Mean absolute error and mean SSIM of one pair, and the loss's gradient if there is room for it."""
+    """Mean absolute error and mean SSIM of one pair; the loss's gradient where there is room."""
     height, width, _ = pred.shape
     pred, truth = pred.contiguous(), truth.contiguous()
     scratch = torch.empty(3, height, width, 3)
@@ -160,5 +160,6 @@ def _measure(
 def _same(pred: Tensor, truth: Tensor) -> None:
     if pred.shape != truth.shape:
         raise ValueError(
-            f"expected two pictures of one shape, but got {list(pred.shape)} and {list(truth.shape)}"
+            "expected two pictures of one shape, "
+            f"but got {list(pred.shape)} and {list(truth.shape)}"
         )

@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 SOURCES = Path(__file__).parent / "src"
 LIBRARIES = Path(__file__).parent / "lib"
 
-COMMON_FLAGS = (
-    "-O3 -std=c++17 -fPIC -shared -fopenmp -fvisibility=hidden "
-    # contraction and no errno are wanted; -ffast-math is not: a library built with it sets
-    # flush-to-zero for the whole process and breaks the rounding that exp2 relies on
-    "-ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra -Wno-psabi "
-    "-Wno-unknown-pragmas"
-).split()
+COMMON_FLAGS = [
+    *("-O3", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fvisibility=hidden"),
+    # Contraction and no errno are wanted; -ffast-math is not: a library built with it sets
+    # flush-to-zero for the whole process and breaks the rounding that exp2 relies on.
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-Wall", "-Wextra", "-Wno-psabi", "-Wno-unknown-pragmas"),
+]
 ISA_FLAGS = {
     "avx512": ["-march=skylake-avx512", "-mprefer-vector-width=512"],
     "avx2": ["-march=haswell"],
@@ -60,7 +60,8 @@ def compiler() -> str:
             return name
     raise BuildFailed(
         "no C++ compiler found (looked for $CXX, g++, clang++).\n"
-        "  Install one, for example: apt-get install g++   or: conda install -c conda-forge cxx-compiler"
+        "  Install one, for example: apt-get install g++   "
+        "or: conda install -c conda-forge cxx-compiler"
     )
 
 

@@ -19,7 +19,7 @@ BUILD_COMMAND = "python -m gstalker.native"
 
 
 def load(isa: str | None = None) -> ctypes.CDLL:
-    """The kernels for an instruction set: the one given, that of ``GSTALKER_ISA``, or the best here.
+    """The kernels for an instruction set: the given, that of ``GSTALKER_ISA``, or the best here.
 
     Raises:
         BackendMissing: not built, stale, or not for this processor; says the command to type.
@@ -31,7 +31,8 @@ def load(isa: str | None = None) -> ctypes.CDLL:
 def _load(isa: str) -> ctypes.CDLL:
     if isa not in supported_isas():
         raise BackendMissing(
-            f"kernels for '{isa}' cannot run on this processor, which has: {', '.join(supported_isas())}."
+            f"kernels for '{isa}' cannot run on this processor, "
+            f"which has: {', '.join(supported_isas())}."
         )
     path = build.library_path(isa)
     if not path.exists():
@@ -102,7 +103,8 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
         return ctypes.c_void_p(None)
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         raise ValueError(
-            f"expected a contiguous CPU tensor, but got one on {tensor.device} of strides {tensor.stride()}"
+            "expected a contiguous CPU tensor, "
+            f"but got one on {tensor.device} of strides {tensor.stride()}"
         )
     return ctypes.c_void_p(tensor.data_ptr())
 

@@ -31,7 +31,8 @@ class GsplatRasterizer:
             ) from error
         if not torch.cuda.is_available():
             raise BackendMissing(
-                "rasterizer 'gsplat' needs a CUDA device, and torch finds none.\n  Use: rasterizer.name=native"
+                "rasterizer 'gsplat' needs a CUDA device, and torch finds none.\n"
+                "  Use: rasterizer.name=native"
             )
         self._rasterization = rasterization
 

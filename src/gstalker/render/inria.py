@@ -1,4 +1,4 @@
-"""The rasterizer through diff-gaussian-rasterization, on a GPU. Written to its interface; not run here.
+"""The rasterizer through diff-gaussian-rasterization, on a GPU; not run here.
 
 It draws no alpha, so a second pass with white Gaussians over black gives it; its licence is for
 research only.
@@ -28,14 +28,16 @@ class InriaRasterizer:
             import diff_gaussian_rasterization as package
         except (ImportError, OSError) as error:
             raise BackendMissing(
-                "rasterizer 'inria' was asked for, but diff-gaussian-rasterization is not installed.\n"
+                "rasterizer 'inria' was asked for, but diff-gaussian-rasterization is not "
+                "installed.\n"
                 "  Install it on a CUDA machine with: pip install "
                 "git+https://github.com/graphdeco-inria/diff-gaussian-rasterization\n"
                 "  or use: rasterizer.name=native"
             ) from error
         if not torch.cuda.is_available():
             raise BackendMissing(
-                "rasterizer 'inria' needs a CUDA device, and torch finds none.\n  Use: rasterizer.name=native"
+                "rasterizer 'inria' needs a CUDA device, and torch finds none.\n"
+                "  Use: rasterizer.name=native"
             )
         self._package = package
 

@@ -39,7 +39,8 @@ class NativeRasterizer:
         """
         if splats.means.dtype != torch.float32 or splats.means.device.type != "cpu":
             raise ValueError(
-                f"expected float32 splats on the CPU, but got {splats.means.dtype} on {splats.means.device}"
+                "expected float32 splats on the CPU, "
+                f"but got {splats.means.dtype} on {splats.means.device}"
             )
         pictures = [self._one(splats, camera, k) for k in range(len(camera.viewmats))]
         if len(pictures) == 1:
@@ -68,7 +69,7 @@ class NativeRasterizer:
 
 
 class _Kernels:
-    """The library's functions and a pool of workspaces, one per forward pass that is still wanted."""
+    """The library's functions, and a pool of workspaces: one per forward pass still wanted."""
 
     def __init__(self, isa: str | None) -> None:
         self.isa = isa

@@ -55,7 +55,7 @@ class DeformRates:
 
 @dataclass
 class DeformConfig:
-    """Stage two. All values are our trial's unless a source is given; the paper's are not public."""
+    """Stage two. Values are our trial's unless a source is given; the paper's are not public."""
 
     steps: int = 16000
     """Iterations, one frame each."""

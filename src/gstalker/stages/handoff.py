@@ -56,8 +56,8 @@ class Handoff:
         """
         if self.capture_id != capture.content_id:
             raise RunError(
-                f"handoff was made from capture '{self.capture_name}' ({self.capture_id[:4]}…), this run is "
-                f"'{capture.name}' ({capture.content_id[:4]}…).\n"
+                f"handoff was made from capture '{self.capture_name}' ({self.capture_id[:4]}…), "
+                f"this run is '{capture.name}' ({capture.content_id[:4]}…).\n"
                 "  Train the static stage for this capture or pass the right run."
             )
 

@@ -41,6 +41,6 @@ def named_adam(
 def decaying(
     optimizer: torch.optim.Optimizer, steps: int, final_share: float
 ) -> OptimizerLRScheduler:
-    """Lightning's description of rates that fall exponentially to ``final_share`` over ``steps``."""
+    """For Lightning: rates that fall exponentially to ``final_share`` over ``steps``."""
     schedule = LambdaLR(optimizer, lambda step: final_share ** min(step / max(steps, 1), 1.0))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -42,7 +42,7 @@ class CloudRates:
 
 @dataclass
 class StaticConfig:
-    """Stage one. All values are our trial's unless a source is given; the paper's are not public."""
+    """Stage one. Values are our trial's unless a source is given; the paper's are not public."""
 
     steps: int = 4000
     """Iterations, one frame each."""

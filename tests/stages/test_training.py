@@ -14,7 +14,7 @@ from gstalker.deform.audio import fit_whitening
 from gstalker.gaussians import start
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.render import make_rasterizer
-from gstalker.stages.deform import DeformConfig, DeformStage
+from gstalker.stages.deform import DeformConfig, DeformStage, PerceptualConfig, patch_around
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.static import StaticConfig, StaticStage
 
@@ -186,3 +186,35 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step(data, tmp_path):
     stage.__class__ = NanLoss
     with pytest.raises(RunError, match="training diverged: the loss of step 5 is nan"):
         trainer(20, Curve(tmp_path / "m.csv")).fit(stage, data)
+
+
+@pytest.mark.parametrize(
+    ("box", "wanted"),
+    [
+        ([40, 30, 60, 50], (8, 72, 18, 82)),
+        ([0, 0, 10, 10], (0, 64, 0, 64)),
+        ([95, 75, 100, 80], (16, 80, 36, 100)),
+    ],
+)
+def test_the_perceptual_patch_lies_around_the_mouth_and_inside_the_picture(box, wanted):
+    _, rows, columns, _ = patch_around(box, 64, (80, 100))
+    assert (rows.start, rows.stop, columns.start, columns.stop) == wanted
+
+
+def test_the_perceptual_term_comes_late_and_is_not_stored(data, shared, monkeypatch):
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data/weights"))
+    capture = data.capture
+    config = DeformConfig(steps=10, perceptual=PerceptualConfig(weight=10.0, start_share=0.5))
+    stage = DeformStage(
+        handoff(capture, first_cloud(capture)), 80, capture.poses, make_rasterizer(), config
+    )
+    fit_whitening(stage.audio, capture.features("mel"))
+    assert not any("lpips" in name for name in stage.state_dict())
+    seen = []
+
+    class Losses(L.Callback):
+        def on_train_batch_end(self, trainer, stage, outputs, *args):
+            seen.append(float(outputs["loss"]))
+
+    trainer(10, Losses()).fit(stage, data)
+    assert min(seen[5:]) > 2 * max(seen[:5])

@@ -7,6 +7,7 @@ code; the others ask the pose field. The cloud itself goes on learning, slowly.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
 from gstalker.deform.torso import PoseField, TorsoConfig, carry, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim, region_l1
 from gstalker.render import Rasterizer
 from gstalker.render.compose import over
@@ -54,6 +56,18 @@ class DeformRates:
 
 
 @dataclass
+class PerceptualConfig:
+    """LPIPS on a patch around the mouth, late in training (TalkingGaussian's last 3,000 steps)."""
+
+    weight: float = 0.05
+    """Of the patch's distance, added to the loss."""
+    start_share: float = 0.8
+    """Of the steps that pass before it begins."""
+    side: int = 64
+    """Of the patch, in pixels."""
+
+
+@dataclass
 class DeformConfig:
     """Stage two. Values are our trial's unless a source is given; the paper's are not public."""
 
@@ -69,6 +83,8 @@ class DeformConfig:
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
     mouth_weight: float = 0.2
     """Of the mean error in the mouth box, added to the loss."""
+    perceptual: PerceptualConfig | None = None
+    """A late patch term; needs the weights of LPIPS, and a tenth of a second a step on a CPU."""
     rates: DeformRates = dataclasses.field(default_factory=DeformRates)
     """Learning rates."""
     final_rate_share: float = 0.05
@@ -118,6 +134,8 @@ class DeformStage(L.LightningModule):
         if config.torso is not None and len(self.torso_rows):
             numbers = pose_numbers(poses, self.rest_viewmat)
             self.torso = PoseField(means[self.torso_rows], numbers, config.torso)
+        # In a tuple, so that it is no part of the module: it is never trained and never stored.
+        self._lpips: tuple[LPIPS, ...] = () if config.perceptual is None else (LPIPS(),)
 
     def codes(self, batch: FrameBatch) -> Tensor:
         """Audio codes ``[B, A]`` of a batch."""
@@ -154,6 +172,11 @@ class DeformStage(L.LightningModule):
             loss = loss + self.config.mouth_weight * region_l1(
                 picture, batch.image, batch.mouth_box
             )
+        late = self.config.perceptual
+        if late is not None and self.global_step >= late.start_share * self.config.steps:
+            patch = patch_around(batch.mouth_box[0].tolist(), late.side, picture.shape[1:3])
+            lpips = self._lpips[0].to(picture.device)
+            loss = loss + late.weight * lpips(picture[patch], batch.image[patch]).mean()
         return {"loss": loss, "render": render}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
@@ -184,3 +207,20 @@ class DeformStage(L.LightningModule):
             if parameters:
                 groups[name], named[name] = parameters, rate
         return decaying(named_adam(groups, named), self.config.steps, self.config.final_rate_share)
+
+
+def patch_around(
+    box: Sequence[int], side: int, size: Sequence[int]
+) -> tuple[slice, slice, slice, slice]:
+    """Index of a square patch of pictures ``[B, H, W, 3]`` around a box, moved inside of them.
+
+    Args:
+        box: x0, y0, x1, y1.
+        side: of the patch; smaller where the picture is, not below what LPIPS can see.
+        size: H and W.
+    """
+    height, width = size
+    side = max(min(side, height, width), LEAST_SIDE)
+    x = min(max((box[0] + box[2] - side) // 2, 0), max(width - side, 0))
+    y = min(max((box[1] + box[3] - side) // 2, 0), max(height - side, 0))
+    return slice(None), slice(y, y + side), slice(x, x + side), slice(None)

@@ -87,6 +87,7 @@ def _config(args: argparse.Namespace) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from gstalker.experiment.demo import closing, demo
 
+    _hush("lightning.pytorch")
     print(closing(args.out, demo(args.out)))
 
 
@@ -192,8 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(typed)
     process.tune()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("lightning", "lightning.pytorch", "matplotlib", "PIL"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _hush("matplotlib", "PIL")
     try:
         return args.function(args) or 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
@@ -202,6 +202,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"gstalker: {sentence}", file=sys.stderr)
         return status
+
+
+def _hush(*chatty: str) -> None:
+    """Hear only warnings of these loggers; lightning's must be imported first, it sets its own."""
+    for name in chatty:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _last_words(

@@ -43,5 +43,5 @@ class Checkpoint(L.Callback):
 
     def _save(self, trainer: L.Trainer) -> None:
         with files.replacing(self.path) as temporary:
-            trainer.save_checkpoint(temporary)
+            trainer.save_checkpoint(temporary, weights_only=False)  # optimizer and loops too
         self._due = time.monotonic() + self.every_seconds

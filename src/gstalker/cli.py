@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def _train(args: argparse.Namespace) -> None:
     chosen = config.compose(args.config, args.overrides)
     from gstalker.experiment.train import train  # after the typos, for it takes seconds
 
+    _hush()
     run = train(chosen)
     print(f"{run.path}\nNext: gstalker evaluate {run.path}")
 
@@ -48,12 +50,14 @@ def _train(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from gstalker.experiment.evaluate import evaluate, summary
 
+    _hush()
     print(summary(evaluate(args.run)))
 
 
 def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
+    _hush()
     print(drive(args.run, args.audio, args.out))
 
 
@@ -87,7 +91,7 @@ def _config(args: argparse.Namespace) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from gstalker.experiment.demo import closing, demo
 
-    _hush("lightning.pytorch")
+    _hush()
     print(closing(args.out, demo(args.out)))
 
 
@@ -193,7 +197,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(typed)
     process.tune()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    _hush("matplotlib", "PIL")
     try:
         return args.function(args) or 0
     except (Exception, KeyboardInterrupt, SystemExit) as error:
@@ -204,10 +207,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
 
 
-def _hush(*chatty: str) -> None:
-    """Hear only warnings of these loggers; lightning's must be imported first, it sets its own."""
-    for name in chatty:
+def _hush() -> None:
+    """Hear only warnings of others; after the imports, for Lightning sets its levels in its own."""
+    for name in ("lightning.pytorch", "lightning.fabric", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for noise in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
+        warnings.filterwarnings("ignore", message=noise)
 
 
 def _last_words(

@@ -1,5 +1,7 @@
 """The hash-grid kernels encode, and differentiate, what the reference defines."""
 
+import dataclasses
+
 import pytest
 import torch
 from scenes import relative
@@ -85,12 +87,12 @@ def test_positions_that_want_no_gradient_get_none():
     assert native.tables.grad.abs().sum() > 0
 
 
-def test_one_and_two_threads_give_the_same_bits():
+def test_any_number_of_threads_gives_the_same_bits():
     _, native = pair({})
     points = positions(5000)
     before, results = torch.get_num_threads(), []
     try:
-        for threads in (1, 2):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             native.zero_grad()
             x = points.clone().requires_grad_()
@@ -99,7 +101,8 @@ def test_one_and_two_threads_give_the_same_bits():
             results.append([out.detach(), x.grad, native.tables.grad.clone()])
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    first, *others = results
+    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
 
 
 def test_positions_that_are_not_numbers_read_inside_the_tables():
@@ -116,3 +119,45 @@ def test_positions_that_are_not_numbers_read_inside_the_tables():
 def test_no_positions_give_no_features():
     _, native = pair({})
     assert native(torch.zeros(0, 3)).shape == (0, 36)
+
+
+@pytest.mark.parametrize("isa", library.supported_isas())
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 511, 512, 513])
+def test_any_number_of_positions_agrees(count, isa, monkeypatch):
+    # sixteen at a time, in chunks of 512: the ends of both
+    monkeypatch.setenv("GSTALKER_ISA", isa)
+    reference, native = pair({"levels": 1, "base": 8, "finest": 8, "log2_table": 6})
+    wide = positions(3 * count + 60, cells=8)[:count].double().requires_grad_()
+    narrow = wide.detach().float().requires_grad_()
+    assert len(wide) == count
+    wanted, found = reference(wide), native(narrow)
+    torch.testing.assert_close(found.double(), wanted, atol=1e-6, rtol=0)
+    wanted.square().sum().backward()
+    found.square().sum().backward()
+    assert relative(native.tables.grad, reference.tables.grad) < 1e-4
+    assert relative(narrow.grad, wide.grad) < 1e-4
+
+
+def test_the_faces_of_the_cube_belong_to_it():
+    reference, native = pair({"levels": 1, "base": 8, "finest": 8, "log2_table": 6})
+    wide = torch.tensor([[-1.0, 1, 0.3], [1, -1, -1]], dtype=torch.float64).requires_grad_()
+    narrow = wide.detach().float().requires_grad_()
+    reference(wide).square().sum().backward()
+    native(narrow).square().sum().backward()
+    assert wide.grad.abs().min() > 0
+    assert relative(narrow.grad, wide.grad) < 1e-4
+
+
+def test_tables_too_small_for_the_levels_are_refused():
+    _, native = pair({})
+    native.tables.data = native.tables.data[:-1]
+    with pytest.raises(ValueError, match="entries in the tables"):
+        native(positions(4))
+
+
+@pytest.mark.parametrize("change", [{"cells": 200}, {"offset": -1}, {"size": 3}, {"cells": 0}])
+def test_a_level_that_does_not_fit_its_table_is_refused_by_the_kernel(change):
+    _, native = pair({})
+    native.levels[1] = dataclasses.replace(native.levels[1], **change)
+    with pytest.raises(ValueError, match="gst_hashgrid_forward refused"):
+        native(positions(4))

@@ -99,7 +99,8 @@ def test_a_run_resumed_after_growth_has_the_curve_of_one_never_stopped(tmp_path)
     whole, steps, saved = Blobs(10), 18, 11
     # 10, 20, 40, and then, one step after the save, room for the hardest pulled of them only:
     # who that is depends on the counts of three steps that the checkpoint has to bring back.
-    config = replace(GROWING, max_gaussians=50)
+    # All of them are large enough to be split, so the draw of the halves has to be the same too.
+    config = replace(GROWING, max_gaussians=50, grow_scale3d=0.5)
     trainer = fit(whole, steps, Densification(config), SaveAt(saved, tmp_path / "k.ckpt"))
     resumed = Blobs(10)
     fit(resumed, steps, Densification(config), ckpt_path=str(tmp_path / "k.ckpt"))

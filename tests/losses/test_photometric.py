@@ -44,7 +44,7 @@ def test_without_dssim_it_is_the_mean_absolute_error():
 
 
 def test_the_reference_passes_finite_differences():
-    pred, truth = (p[:, :4, :5] for p in pictures())
+    pred, truth = (p[:, :3, :4] for p in pictures())
     assert torch.autograd.gradcheck(
         lambda p: reference_l1_dssim(p, truth), pred.contiguous().requires_grad_()
     )
@@ -63,6 +63,29 @@ def test_a_region_counts_its_own_pixels_only():
     pred[1, 0, 0] = 9
     boxes = torch.tensor([[2, 1, 5, 3], [4, 4, 6, 6]])
     assert region_l1(pred, truth, boxes).item() == pytest.approx(0.25)
+
+
+def test_a_box_without_pixels_is_no_error_rather_than_not_a_number():
+    truth = torch.zeros(2, 6, 8, 3)
+    pred = (truth + 1).requires_grad_()
+    boxes = torch.tensor([[3, 3, 3, 5], [-4, -4, 2, 1]])
+    loss = region_l1(pred, truth, boxes)
+    assert loss.item() == pytest.approx(0.5)  # nothing, and the two pixels that are inside
+    loss.backward()
+    assert pred.grad.isfinite().all()
+    assert pred.grad[1, 0, :2].abs().min() > 0
+
+
+def test_autocast_does_not_coarsen_the_definition():
+    pred, truth = (p.float() for p in pictures())
+    wanted = ssim_map(pred, truth)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = ssim_map(pred, truth)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    # a picture of eight bits costs its own rounding, not the windows'
+    coarse = ssim_map(pred.bfloat16(), truth.bfloat16())
+    assert coarse.dtype == torch.float32
+    assert (coarse - wanted).abs().max() < 0.05
 
 
 def test_mean_change_sums_over_the_parts_there_are():

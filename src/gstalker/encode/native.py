@@ -9,10 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gstalker.encode.hashgrid import HashTriPlane, Level, unit_cube
+from gstalker.encode.hashgrid import PLANES, HashTriPlane, Level, unit_cube
 from gstalker.native import library
 
 _P, _I = ctypes.c_void_p, ctypes.c_int
+
+_AXES = 3
+_LANES = 16
+"""The kernels' scratch holds each coordinate and feature of all points, their number rounded up to
+this: ``kAxes`` and ``kLanes`` of the sources."""
 
 
 class _CLevel(ctypes.Structure):
@@ -20,7 +25,7 @@ class _CLevel(ctypes.Structure):
         ("cells", ctypes.c_int32),
         ("dense", ctypes.c_int32),
         ("mask", ctypes.c_uint32),
-        ("unused", ctypes.c_int32),
+        ("size", ctypes.c_int32),
         ("offset", ctypes.c_int64),
     )
 
@@ -41,7 +46,7 @@ class NativeHashTriPlane(HashTriPlane):
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features; see :meth:`HashTriPlane.forward`."""
-        if x.dtype != torch.float32 or x.device.type != "cpu":
+        if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in (x, self.tables)):
             return super().forward(x)
         return _Encode.apply(unit_cube(x), self.tables, self.levels)
 
@@ -50,19 +55,11 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, tables: Tensor, levels: list[Level]) -> Tensor:
         points, tables = points.contiguous(), tables.contiguous()
-        count, width = len(points), tables.shape[1]
-        out = torch.empty(count, len(levels) * width)
-        kernel = library.declare(library.load(), "gst_hashgrid_forward", _I, _I, _I, *[_P] * 4, _I)
+        out = torch.empty(len(points), len(levels) * tables.shape[1])
+        kernel = library.declare(library.load(), "gst_hashgrid_forward", *_GRID, _P, _P, _P, _I)
         p = library.pointer
         status = kernel(
-            count,
-            len(levels) // 3,
-            width,
-            _c_levels(levels),
-            p(points),
-            p(tables),
-            p(out),
-            library.threads(),
+            *_grid(points, tables, levels), p(points), p(tables), p(out), library.threads()
         )
         library.check(status, "gst_hashgrid_forward")
         ctx.save_for_backward(points, tables)
@@ -73,24 +70,34 @@ class _Encode(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_out: Tensor) -> tuple[Any, ...]:
         points, tables = ctx.saved_tensors
-        count, width = len(points), tables.shape[1]
         g_tables = torch.zeros_like(tables)
         g_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
-        columns = torch.empty(len(ctx.levels) * width, count)
-        g_out = g_out.contiguous()  # held by a name: an address keeps nothing alive
-        kernel = library.declare(library.load(), "gst_hashgrid_backward", _I, _I, _I, *[_P] * 7, _I)
+        # Held by names until the kernel has run: an address keeps nothing alive
+        g_out = g_out.contiguous()
+        scratch = torch.empty(_AXES + g_out.shape[1], -(-len(points) // _LANES) * _LANES)
+        kernel = library.declare(
+            library.load(), "gst_hashgrid_backward", *_GRID, _P, _P, _P, _P, _P, _P, _I
+        )
         p = library.pointer
         status = kernel(
-            count, len(ctx.levels) // 3, width, _c_levels(ctx.levels), p(points), p(tables),
-            p(g_out), p(columns), p(g_tables), p(g_points), library.threads(),
+            *_grid(points, tables, ctx.levels), p(points), p(tables),
+            p(g_out), p(scratch), p(g_tables), p(g_points), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_hashgrid_backward")
         return g_points, g_tables, None
 
 
-def _c_levels(levels: list[Level]) -> Any:
+_GRID = (_I, _I, _I, _P)
+
+
+def _grid(points: Tensor, tables: Tensor, levels: list[Level]) -> tuple[Any, ...]:
+    """What both kernels are told first: sizes, and where each level's table lies."""
+    entries, width = tables.shape
+    wanted = levels[-1].offset + levels[-1].size
+    if entries != wanted:
+        raise ValueError(f"expected {wanted} entries in the tables, but got {entries}")
     rows = [
-        _CLevel(v.cells, int(v.dense), 0xFFFFFFFF if v.dense else v.size - 1, 0, v.offset)
+        _CLevel(v.cells, v.dense, 0xFFFFFFFF if v.dense else v.size - 1, v.size, v.offset)
         for v in levels
     ]
-    return (_CLevel * len(rows))(*rows)
+    return len(points), len(levels) // len(PLANES), width, (_CLevel * len(rows))(*rows)

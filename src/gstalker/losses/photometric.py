@@ -66,6 +66,13 @@ def ssim_map(
     pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]
 ) -> Float[Tensor, "B H W 3"]:
     """SSIM at every pixel and channel: Gaussian window, zeros outside of the picture."""
+    # A variance is a small difference of large moments: under autocast's eight bits it is noise.
+    with torch.autocast(pred.device.type, enabled=False):
+        precise = torch.promote_types(pred.dtype, torch.float32)
+        return _ssim_map(pred.to(precise), truth.to(precise))
+
+
+def _ssim_map(pred: Tensor, truth: Tensor) -> Tensor:
     x, y = pred.movedim(-1, 1), truth.movedim(-1, 1)
     offsets = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     taps = torch.exp(-(offsets**2) / (2 * DEVIATION**2))
@@ -90,12 +97,14 @@ def region_l1(
     Args:
         pred: pictures.
         truth: of the same shape.
-        boxes: pixels x0, y0, x1, y1, the far ends excluded.
+        boxes: pixels x0, y0, x1, y1, the far ends excluded; what lies beyond the picture does not
+            count, and a box that holds no pixel counts as no error.
     """
-    errors = [
-        (p[y0:y1, x0:x1] - t[y0:y1, x0:x1]).abs().mean()
-        for p, t, (x0, y0, x1, y1) in zip(pred, truth, boxes.tolist(), strict=True)
-    ]
+    errors = []
+    for p, t, corners in zip(pred, truth, boxes.clamp_min(0).tolist(), strict=True):
+        x0, y0, x1, y1 = corners
+        difference = (p[y0:y1, x0:x1] - t[y0:y1, x0:x1]).abs()
+        errors.append(difference.sum() / max(difference.numel(), 1))
     return torch.stack(errors).mean()
 
 

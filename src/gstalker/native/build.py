@@ -1,12 +1,14 @@
 """Compile the kernels: one shared library for each instruction set, chosen among at run time.
 
 Also the build step of ``pip install``: setuptools loads this file alone, before gstalker or torch
-can be imported, so it uses the standard library only.
+can be imported, so it uses the standard library only. In turn setuptools itself is imported only
+where it asks for its step: at every start of gstalker it would cost a quarter of a second.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -15,9 +17,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-
-from setuptools.command.build_py import build_py
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -79,26 +81,57 @@ def library_path(isa: str, folder: Path = LIBRARIES) -> Path:
     return folder / f"libgstalker_{isa}.so"
 
 
-def build(folder: Path = LIBRARIES, extra_flags: tuple[str, ...] = ()) -> list[Path]:
-    """Compile every library that this machine's kind can use.
+def build(
+    folder: Path = LIBRARIES, extra_flags: tuple[str, ...] = (), *, force: bool = False
+) -> list[Path]:
+    """Compile every library that this machine's kind can use and that is not there already.
 
-    Two processes may build at once: the second waits. A library appears whole or not at all.
+    Two processes may build at once: the second waits, and finds the work done. A library appears
+    whole or not at all.
+
+    Args:
+        folder: where the libraries go.
+        extra_flags: for the compiler, after its own; with any, all libraries are compiled.
+        force: compile also what is already there.
+
+    Returns:
+        The libraries, compiled now or before.
 
     Raises:
-        BuildFailed: no compiler, or it refused.
+        BuildFailed: no compiler, or it refused, or the folder cannot be written to.
     """
-    tool = compiler()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            jobs = [
-                pool.submit(_compile, tool, isa, folder, extra_flags) for isa in instruction_sets()
-            ]
-            return [job.result() for job in jobs]
+    anew = force or bool(extra_flags)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(folder):
+            missing = [isa for isa in instruction_sets() if anew or not _is_current(isa, folder)]
+            if missing:
+                tool = compiler()
+                with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                    list(pool.map(lambda isa: _compile(tool, isa, folder, extra_flags), missing))
+    except OSError as error:
+        raise BuildFailed(f"cannot build the kernels in {folder}: {error}.") from error
+    return [library_path(isa, folder) for isa in instruction_sets()]
 
 
-def _compile(tool: str, isa: str, folder: Path, extra_flags: tuple[str, ...]) -> Path:
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds here; the folder is its own lock and needs no file."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_current(isa: str, folder: Path) -> bool:
+    """Whether the library was built from these sources; told from its bytes, without loading it."""
+    path = library_path(isa, folder)
+    return path.exists() and source_hash().encode() in path.read_bytes()
+
+
+def _compile(tool: str, isa: str, folder: Path, extra_flags: tuple[str, ...]) -> None:
     path = library_path(isa, folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / path.name
@@ -120,20 +153,28 @@ def _compile(tool: str, isa: str, folder: Path, extra_flags: tuple[str, ...]) ->
                 f"{tool} could not compile the {isa} kernels:\n{done.stderr.strip()[:2000]}"
             )
         os.replace(made, path)
-    return path
 
 
-class BuildKernels(build_py):
-    """setuptools' ``build_py`` that also compiles the kernels; without a compiler it goes on."""
+def _build_step() -> type:
+    """A ``build_py`` that also compiles the kernels; without a compiler it goes on."""
+    from setuptools.command.build_py import build_py
 
-    def run(self) -> None:
-        """Copy the Python files, then compile beside them (beside the sources if editable)."""
-        super().run()
-        if self.editable_mode:
-            folder = LIBRARIES
-        else:
-            folder = Path(self.build_lib) / "gstalker" / "native" / "lib"
-        try:
-            build(folder)
-        except BuildFailed as error:
-            log.warning("gstalker: kernels not built; the slow torch reference will run. %s", error)
+    class BuildKernels(build_py):
+        def run(self) -> None:
+            """Copy the Python files, then compile beside them (beside the sources if editable)."""
+            super().run()
+            built = Path(self.build_lib) / "gstalker" / "native" / "lib"
+            try:
+                build(LIBRARIES if self.editable_mode else built)
+            except BuildFailed as error:
+                log.warning(
+                    "gstalker: kernels not built; the slow torch reference will run. %s", error
+                )
+
+    return BuildKernels
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BuildKernels":  # what setup.cfg names as the build step
+        return _build_step()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,190 +1,246 @@
 // Multi-resolution hash encoding on three planes (Mueller et al. 2022; three 2-D grids as in ER-NeRF).
 //
 // Feature (plane * levels + level) * width + f of a point is read from one table by bilinear
-// interpolation. The backward pass gives each (plane, level) to one task, which owns its table: no
-// atomics, and the same bits for any number of threads.
+// interpolation. Points are first laid out coordinate by coordinate, so that sixteen of them are
+// located and read at once. The backward pass gives each (plane, level) to one task, which owns its
+// table: no atomics, and the same bits for any number of threads.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "export.h"
 
 namespace {
 
-constexpr int kPlanes = 3, kAxisU[kPlanes] = {0, 1, 0}, kAxisV[kPlanes] = {1, 2, 2};  // xy, yz, xz
+constexpr int kPlanes = 3, kAxes = 3, kAxisU[kPlanes] = {0, 1, 0}, kAxisV[kPlanes] = {1, 2, 2};  // xy, yz, xz
 constexpr uint32_t kPrime = 2654435761u;
-constexpr int kLanes = 16, kChunk = 512, kWidest = 8;
+constexpr int kLanes = 16, kCorners = 4, kChunk = 512;
 
 struct Level {
   int32_t cells;    // along a side
   int32_t dense;    // 1: every grid point has its own entry; 0: hashed
   uint32_t mask;    // of a hashed index
-  int32_t unused;
+  int32_t size;     // of the table, in entries
   int64_t offset;   // of the table's first entry, in entries
 };
 
-// Sixteen points in one grid: their four corners' entries, and where in the cell they lie.
-struct Cell {
-  alignas(64) uint32_t corner[4][kLanes];  // (0,0) (1,0) (0,1) (1,1)
-  alignas(64) float fu[kLanes], fv[kLanes], weight[4][kLanes];
-  alignas(64) uint8_t inside_u[kLanes], inside_v[kLanes];  // outside, the position has no gradient
+// Entries are signed 32-bit: only then does the compiler gather sixteen with one instruction.
+using Entry = int32_t;
+constexpr int kWidest = 8, kMostEntries = INT32_MAX / kWidest;
 
-  void locate(const Level& level, int plane, const float* points, int first, int n) {
-    alignas(64) float u[kLanes], v[kLanes];
-    for (int j = 0; j < kLanes; j++) {
-      const float* p = points + 3 * (size_t)(first + (j < n ? j : 0));
-      u[j] = p[kAxisU[plane]], v[j] = p[kAxisV[plane]];
-    }
+// Sixteen points in one grid: their cell's four corners, and where in the cell they lie.
+struct Cell {
+  alignas(64) Entry corner[kCorners][kLanes];  // (0,0) (1,0) (0,1) (1,1)
+  alignas(64) float fu[kLanes], fv[kLanes], weight[kCorners][kLanes];
+
+  // Not one loop with a test of `dense`: g++ then keeps both kinds of index and is slower.
+  void locate(const Level& level, const float* u, const float* v) {
+    if (level.dense)
+      locate_as<true>(level, u, v);
+    else
+      locate_as<false>(level, u, v);
+  }
+
+ private:
+  template <bool kDense> void locate_as(const Level& level, const float* u, const float* v) {
     const float cells = (float)level.cells;
     const int last = level.cells - 1;
-    const uint32_t row = level.dense ? (uint32_t)level.cells + 1 : kPrime, mask = level.mask;
-    const bool dense = level.dense != 0;
+    const uint32_t row = kDense ? (uint32_t)level.cells + 1 : kPrime, mask = level.mask;
 #pragma omp simd
     for (int j = 0; j < kLanes; j++) {
-      inside_u[j] = (u[j] > 0.f) & (u[j] < 1.f), inside_v[j] = (v[j] > 0.f) & (v[j] < 1.f);
-      u[j] = (u[j] > 0.f ? (u[j] < 1.f ? u[j] : 1.f) : 0.f) * cells;  // a NaN goes to 0
-      v[j] = (v[j] > 0.f ? (v[j] < 1.f ? v[j] : 1.f) : 0.f) * cells;
-    }
-#pragma omp simd
-    for (int j = 0; j < kLanes; j++) {
-      int iu = (int)u[j], iv = (int)v[j];
+      const float pu = u[j] * cells, pv = v[j] * cells;
+      int iu = (int)pu, iv = (int)pv;
       iu = iu > last ? last : iu, iv = iv > last ? last : iv;
-      fu[j] = u[j] - (float)iu, fv[j] = v[j] - (float)iv;
-      const float gu = 1.f - fu[j], gv = 1.f - fv[j];
-      weight[0][j] = gu * gv, weight[1][j] = fu[j] * gv, weight[2][j] = gu * fv[j], weight[3][j] = fu[j] * fv[j];
-      const uint32_t below = (uint32_t)iv * row, above = ((uint32_t)iv + 1u) * row, x = (uint32_t)iu;
-      corner[0][j] = (dense ? x + below : x ^ below) & mask;
-      corner[1][j] = (dense ? x + 1u + below : (x + 1u) ^ below) & mask;
-      corner[2][j] = (dense ? x + above : x ^ above) & mask;
-      corner[3][j] = (dense ? x + 1u + above : (x + 1u) ^ above) & mask;
+      const float tu = pu - (float)iu, tv = pv - (float)iv;
+      fu[j] = tu, fv[j] = tv;
+      weight[0][j] = (1.f - tu) * (1.f - tv), weight[1][j] = tu * (1.f - tv);
+      weight[2][j] = (1.f - tu) * tv, weight[3][j] = tu * tv;
+      const uint32_t x = (uint32_t)iu, below = (uint32_t)iv * row, above = below + row;
+      corner[0][j] = (Entry)(kDense ? x + below : (x ^ below) & mask);
+      corner[1][j] = (Entry)(kDense ? x + 1u + below : ((x + 1u) ^ below) & mask);
+      corner[2][j] = (Entry)(kDense ? x + above : (x ^ above) & mask);
+      corner[3][j] = (Entry)(kDense ? x + 1u + above : ((x + 1u) ^ above) & mask);
     }
   }
 };
 
+inline float inside(float x) { return x > 0.f ? (x < 1.f ? x : 1.f) : 0.f; }  // a NaN goes to 0
+
+inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// Points first..last as columns u, v, w of `stride`, the rest up to a multiple of 16 zeros.
+void lay_out(const float* points, int first, int last, float* columns, size_t stride) {
+  for (int axis = 0; axis < kAxes; axis++) {
+    float* column = columns + (size_t)axis * stride;
+    const int n = last - first;
+    for (int j = 0; j < n; j++) column[j] = inside(points[kAxes * (size_t)(first + j) + axis]);
+    std::fill(column + n, column + padded(n), 0.f);
+  }
+}
+
 template <int F>
-void encode(const Level& level, int plane, const float* points, const float* tables, float* out, int dim, int column,
-            int first, int last) {
+void encode(const Level& level, const float* u, const float* v, int n, const float* tables, float* out, int dim) {
   const float* table = tables + level.offset * F;
+  alignas(64) float value[F][kLanes];
   Cell cell;
-  for (int i = first; i < last; i += kLanes) {
-    const int n = std::min(kLanes, last - i);
-    cell.locate(level, plane, points, i, n);
-    for (int j = 0; j < n; j++) {
-      const float *q0 = table + (size_t)cell.corner[0][j] * F, *q1 = table + (size_t)cell.corner[1][j] * F;
-      const float *q2 = table + (size_t)cell.corner[2][j] * F, *q3 = table + (size_t)cell.corner[3][j] * F;
-      const float w0 = cell.weight[0][j], w1 = cell.weight[1][j], w2 = cell.weight[2][j], w3 = cell.weight[3][j];
-      float* to = out + (size_t)(i + j) * dim + column;
-      for (int f = 0; f < F; f++) to[f] = w0 * q0[f] + w1 * q1[f] + w2 * q2[f] + w3 * q3[f];
-    }
+  for (int i = 0; i < n; i += kLanes) {
+    cell.locate(level, u + i, v + i);
+    for (int f = 0; f < F; f++)
+#pragma omp simd
+      for (int j = 0; j < kLanes; j++) {
+        float sum = 0.f;
+        for (int c = 0; c < kCorners; c++) sum += cell.weight[c][j] * table[cell.corner[c][j] * F + f];
+        value[f][j] = sum;
+      }
+    const int lanes = std::min(kLanes, n - i);
+    for (int j = 0; j < lanes; j++)
+      for (int f = 0; f < F; f++) out[(size_t)(i + j) * dim + f] = value[f][j];
   }
 }
 
-// g_columns: the gradient, one feature's points after the other's.
+// pull: the gradient, one feature's points after the other's, `stride` apart; zero where padded.
 template <int F>
-void table_gradient(const Level& level, int plane, int count, const float* points, const float* g_columns, float* g_tables) {
-  float* table = g_tables + level.offset * F;
+void table_gradient(const Level& level, const float* u, const float* v, int n, const float* pull, size_t stride,
+                    float* g_tables) {
+  float* __restrict table = g_tables + level.offset * F;
+  alignas(64) float share[F][kCorners][kLanes];
   Cell cell;
-  for (int i = 0; i < count; i += kLanes) {
-    const int n = std::min(kLanes, count - i);
-    cell.locate(level, plane, points, i, n);
-    for (int j = 0; j < n; j++)
-      for (int c = 0; c < 4; c++)
-        for (int f = 0; f < F; f++)
-          table[(size_t)cell.corner[c][j] * F + f] += cell.weight[c][j] * g_columns[(size_t)f * count + i + j];
+  for (int i = 0; i < n; i += kLanes) {
+    cell.locate(level, u + i, v + i);
+    for (int f = 0; f < F; f++)
+      for (int c = 0; c < kCorners; c++)
+#pragma omp simd
+        for (int j = 0; j < kLanes; j++) share[f][c][j] = cell.weight[c][j] * pull[f * stride + i + j];
+    for (int j = 0; j < kLanes; j++)  // one after the other: two points may share an entry
+      for (int c = 0; c < kCorners; c++)
+        for (int f = 0; f < F; f++) table[cell.corner[c][j] * F + f] += share[f][c][j];
   }
 }
 
+// Adds to g_u and g_v.
 template <int F>
-void point_gradient(const Level& level, int plane, int count, const float* points, const float* tables,
-                    const float* g_columns, float* g_points, int first, int last) {
+void point_gradient(const Level& level, const float* u, const float* v, int n, const float* tables, const float* pull,
+                    size_t stride, float* g_u, float* g_v) {
   const float* table = tables + level.offset * F;
   const float cells = (float)level.cells;
   Cell cell;
-  for (int i = first; i < last; i += kLanes) {
-    const int n = std::min(kLanes, last - i);
-    cell.locate(level, plane, points, i, n);
-    for (int j = 0; j < n; j++) {
-      float du = 0, dv = 0;
-      for (int f = 0; f < F; f++) {
-        float q[4];
-        for (int c = 0; c < 4; c++) q[c] = table[(size_t)cell.corner[c][j] * F + f];
-        const float g = g_columns[(size_t)f * count + i + j];
-        du += g * ((q[1] - q[0]) * (1 - cell.fv[j]) + (q[3] - q[2]) * cell.fv[j]);
-        dv += g * ((q[2] - q[0]) * (1 - cell.fu[j]) + (q[3] - q[1]) * cell.fu[j]);
+  for (int i = 0; i < n; i += kLanes) {
+    cell.locate(level, u + i, v + i);
+    for (int f = 0; f < F; f++)
+#pragma omp simd
+      for (int j = 0; j < kLanes; j++) {
+        const float q0 = table[cell.corner[0][j] * F + f], q1 = table[cell.corner[1][j] * F + f];
+        const float q2 = table[cell.corner[2][j] * F + f], q3 = table[cell.corner[3][j] * F + f];
+        const float g = pull[f * stride + i + j] * cells;
+        g_u[i + j] += g * ((q1 - q0) * (1.f - cell.fv[j]) + (q3 - q2) * cell.fv[j]);
+        g_v[i + j] += g * ((q2 - q0) * (1.f - cell.fu[j]) + (q3 - q1) * cell.fu[j]);
       }
-      g_points[3 * (size_t)(i + j) + kAxisU[plane]] += cell.inside_u[j] ? du * cells : 0.f;
-      g_points[3 * (size_t)(i + j) + kAxisV[plane]] += cell.inside_v[j] ? dv * cells : 0.f;
-    }
   }
 }
 
-template <int F> int forward(int count, int levels, const Level* level, const float* points, const float* tables, float* out, int threads) {
-  const int dim = kPlanes * levels * F, chunks = (count + kChunk - 1) / kChunk;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int chunk = 0; chunk < chunks; chunk++)  // a chunk's rows stay in the cache while all tables pass
-    for (int t = 0; t < kPlanes * levels; t++)
-      encode<F>(level[t], t / levels, points, tables, out, dim, t * F, chunk * kChunk, std::min(count, (chunk + 1) * kChunk));
-  return 0;
+struct Grid {
+  int count, levels;  // points; levels of each plane
+  const Level* level;
+  int threads;
+
+  int tasks() const { return kPlanes * levels; }
+  int chunks() const { return (count + kChunk - 1) / kChunk; }
+};
+
+template <int F> void forward(const Grid& grid, const float* points, const float* tables, float* out) {
+  const int dim = grid.tasks() * F;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(grid.threads)
+  for (int chunk = 0; chunk < grid.chunks(); chunk++) {  // its rows stay in the cache while all tables pass
+    const int first = chunk * kChunk, last = std::min(grid.count, first + kChunk);
+    alignas(64) float at[kAxes][kChunk];
+    lay_out(points, first, last, at[0], kChunk);
+    for (int t = 0; t < grid.tasks(); t++) {
+      const int plane = t / grid.levels;
+      float* to = out + (size_t)first * dim + (size_t)t * F;
+      encode<F>(grid.level[t], at[kAxisU[plane]], at[kAxisV[plane]], last - first, tables, to, dim);
+    }
+  }
 }
 
 template <int F>
-int backward(int count, int levels, const Level* level, const float* points, const float* tables, const float* g_out,
-             float* g_columns, float* g_tables, float* g_points, int threads) {
-  const int tasks = kPlanes * levels, dim = tasks * F, chunks = (count + kChunk - 1) / kChunk;
-#pragma omp parallel num_threads(threads)
+void backward(const Grid& grid, const float* points, const float* tables, const float* g_out, float* scratch,
+              float* g_tables, float* g_points) {
+  const int tasks = grid.tasks(), dim = tasks * F;
+  const size_t stride = (size_t)padded(grid.count);
+  float *at = scratch, *pull = scratch + kAxes * stride;
+#pragma omp parallel num_threads(grid.threads)
   {
 #pragma omp for schedule(static)
-    for (int chunk = 0; chunk < chunks; chunk++)
-      for (int i = chunk * kChunk; i < std::min(count, (chunk + 1) * kChunk); i++)
-        for (int d = 0; d < dim; d++) g_columns[(size_t)d * count + i] = g_out[(size_t)i * dim + d];
+    for (int chunk = 0; chunk < grid.chunks(); chunk++) {
+      const int first = chunk * kChunk, last = std::min(grid.count, first + kChunk), n = last - first;
+      lay_out(points, first, last, at + first, stride);
+      for (int i = 0; i < n; i++)
+        for (int d = 0; d < dim; d++) pull[d * stride + first + i] = g_out[(size_t)(first + i) * dim + d];
+      for (int i = n; i < padded(n); i++)
+        for (int d = 0; d < dim; d++) pull[d * stride + first + i] = 0.f;
+    }
 #pragma omp for schedule(dynamic, 1) nowait
-    for (int t = 0; t < tasks; t++)
-      table_gradient<F>(level[t], t / levels, count, points, g_columns + (size_t)t * F * count, g_tables);
+    for (int t = 0; t < tasks; t++) {
+      const float *u = at + kAxisU[t / grid.levels] * stride, *v = at + kAxisV[t / grid.levels] * stride;
+      table_gradient<F>(grid.level[t], u, v, grid.count, pull + (size_t)t * F * stride, stride, g_tables);
+    }
     if (g_points) {
 #pragma omp for schedule(dynamic, 1)
-      for (int chunk = 0; chunk < chunks; chunk++) {
-        const int first = chunk * kChunk, last = std::min(count, first + kChunk);
-        std::fill(g_points + 3 * (size_t)first, g_points + 3 * (size_t)last, 0.f);
-        for (int t = 0; t < tasks; t++)
-          point_gradient<F>(level[t], t / levels, count, points, tables, g_columns + (size_t)t * F * count, g_points, first, last);
+      for (int chunk = 0; chunk < grid.chunks(); chunk++) {
+        const int first = chunk * kChunk, last = std::min(grid.count, first + kChunk), n = last - first;
+        alignas(64) float g[kAxes][kChunk] = {};
+        for (int t = 0; t < tasks; t++) {
+          const int a = kAxisU[t / grid.levels], b = kAxisV[t / grid.levels];
+          point_gradient<F>(grid.level[t], at + a * stride + first, at + b * stride + first, n, tables,
+                            pull + (size_t)t * F * stride + first, stride, g[a], g[b]);
+        }
+        for (int i = 0; i < n; i++)
+          for (int axis = 0; axis < kAxes; axis++) g_points[kAxes * (size_t)(first + i) + axis] = g[axis][i];
       }
     }
   }
-  return 0;
 }
 
-bool sound(int count, int levels, int width, int threads) {
-  return count >= 0 && levels >= 1 && width >= 1 && width <= kWidest && threads >= 1;
+// Whether no point can read beyond its level's table.
+bool sound(const Grid& grid) {
+  if (grid.count < 0 || grid.levels < 1 || grid.threads < 1) return false;
+  for (int t = 0; t < grid.tasks(); t++) {
+    const Level& level = grid.level[t];
+    if (level.cells < 1 || level.offset < 0 || level.size > kMostEntries) return false;
+    const int64_t side = (int64_t)level.cells + 1;
+    if ((level.dense ? side * side : (int64_t)level.mask + 1) > level.size) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
-// points [N, 3] in [0, 1]; out [N, 3 * levels * width]. levels_of: 3 * levels entries.
+// points [N, 3] in [0, 1]; out [N, 3 * levels * width]; levels_of: 3 * levels entries.
 GST_EXPORT int gst_hashgrid_forward(int count, int levels, int width, const void* levels_of, const float* points,
                                     const float* tables, float* out, int threads) {
-  if (!sound(count, levels, width, threads)) return 1;
-  const Level* level = static_cast<const Level*>(levels_of);
+  const Grid grid{count, levels, static_cast<const Level*>(levels_of), threads};
+  if (!sound(grid)) return 1;
   switch (width) {
-    case 1: return forward<1>(count, levels, level, points, tables, out, threads);
-    case 2: return forward<2>(count, levels, level, points, tables, out, threads);
-    case 4: return forward<4>(count, levels, level, points, tables, out, threads);
-    case 8: return forward<8>(count, levels, level, points, tables, out, threads);
+    case 1: forward<1>(grid, points, tables, out); return 0;
+    case 2: forward<2>(grid, points, tables, out); return 0;
+    case 4: forward<4>(grid, points, tables, out); return 0;
+    case 8: forward<8>(grid, points, tables, out); return 0;
     default: return 2;
   }
 }
 
-// g_columns: scratch of N * dim floats. g_tables must be zero; g_points may be null.
+// Adds to g_tables; writes g_points [N, 3] unless it is null. scratch: 3 + 3 * levels *
+// width rows of N floats, N rounded up to a multiple of 16.
 GST_EXPORT int gst_hashgrid_backward(int count, int levels, int width, const void* levels_of, const float* points,
-                                     const float* tables, const float* g_out, float* g_columns, float* g_tables,
+                                     const float* tables, const float* g_out, float* scratch, float* g_tables,
                                      float* g_points, int threads) {
-  if (!sound(count, levels, width, threads)) return 1;
-  const Level* level = static_cast<const Level*>(levels_of);
+  const Grid grid{count, levels, static_cast<const Level*>(levels_of), threads};
+  if (!sound(grid)) return 1;
   switch (width) {
-    case 1: return backward<1>(count, levels, level, points, tables, g_out, g_columns, g_tables, g_points, threads);
-    case 2: return backward<2>(count, levels, level, points, tables, g_out, g_columns, g_tables, g_points, threads);
-    case 4: return backward<4>(count, levels, level, points, tables, g_out, g_columns, g_tables, g_points, threads);
-    case 8: return backward<8>(count, levels, level, points, tables, g_out, g_columns, g_tables, g_points, threads);
+    case 1: backward<1>(grid, points, tables, g_out, scratch, g_tables, g_points); return 0;
+    case 2: backward<2>(grid, points, tables, g_out, scratch, g_tables, g_points); return 0;
+    case 4: backward<4>(grid, points, tables, g_out, scratch, g_tables, g_points); return 0;
+    case 8: backward<8>(grid, points, tables, g_out, scratch, g_tables, g_points); return 0;
     default: return 2;
   }
 }

@@ -2,10 +2,12 @@
 //
 // A row of a channels-last picture is W*3 floats: the vertical window runs over rows, the
 // horizontal one over every third float. SSIM is Wang et al. 2004: an 11-tap Gaussian window of
-// deviation 1.5, zeros outside of the picture, as in 3DGS.
+// deviation 1.5, zeros outside of the picture, as in 3DGS. The two variances enter SSIM only as
+// their sum, so four windowed maps do: x, y, x^2 + y^2 and xy.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -18,33 +20,89 @@
 
 namespace {
 
-constexpr int kTaps = 11, kReach = kTaps / 2, kChannels = 3, kMargin = kReach * kChannels + 1;
+constexpr int kTaps = 11, kReach = kTaps / 2, kChannels = 3;
+constexpr double kDeviation = 1.5;
 constexpr float kC1 = 1e-4f, kC2 = 9e-4f;  // (0.01)^2 and (0.03)^2, for values in [0, 1]
 constexpr int kBand = 16;                  // picture rows per task
+constexpr int kMaps = 4, kPartials = 3;
+
+// The compiler's own vectors of the native width, for the windows: left to itself, g++ 12 turns
+// the loop over taps into gathers.
+#if defined(__AVX512F__)
+constexpr int kBytes = 64, kWide = 4;
+#elif defined(__AVX2__)
+constexpr int kBytes = 32, kWide = 2;
+#else
+constexpr int kBytes = 16, kWide = 2;
+#endif
+constexpr int kLanes = kBytes / (int)sizeof(float);
+typedef float Lanes __attribute__((vector_size(kBytes)));
+
+inline Lanes read(const float* p) {
+  Lanes v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void write(float* p, Lanes v) { std::memcpy(p, &v, sizeof v); }
 
 struct Window {
   float tap[kTaps];
   Window() {
     double weight[kTaps], sum = 0;
-    for (int i = 0; i < kTaps; i++) sum += weight[i] = std::exp(-(i - kReach) * (i - kReach) / (2 * 1.5 * 1.5));
+    for (int i = 0; i < kTaps; i++)
+      sum += weight[i] = std::exp(-(i - kReach) * (i - kReach) / (2 * kDeviation * kDeviation));
     for (int i = 0; i < kTaps; i++) tap[i] = (float)(weight[i] / sum);
   }
 };
 
-// Rows with zeros to both sides, so that the horizontal window needs no borders.
+// One row of each map, zeros to both sides: the horizontal window then needs no borders and works in
+// whole vectors.
 class Rows {
  public:
-  Rows(int count, int length) : stride_(length + 2 * kMargin), data_((size_t)count * stride_, 0.f) {}
-  float* operator[](int k) { return data_.data() + (size_t)k * stride_ + kMargin; }
+  explicit Rows(int length)
+      : whole_((length + kLanes - 1) / kLanes * kLanes),
+        stride_((size_t)(whole_ + 2 * kMargin)),
+        data_(2 * kMaps * stride_ + kAlign, 0.f) {}
+
+  int whole() const { return whole_; }  // the length, in whole vectors
+  float* columns(int map) { return start() + (size_t)map * stride_; }
+  float* windowed(int map) { return start() + (size_t)(kMaps + map) * stride_; }
+
+  // windowed(map) from columns(map).
+  void window(const Window& w, int map) {
+    const float* in = columns(map);
+    float* out = windowed(map);
+    for (int i = 0; i < whole_; i += kLanes) {
+      const float* p = in + i;
+      Lanes sum = read(p) * w.tap[kReach];
+#pragma GCC unroll 5
+      for (int k = 1; k <= kReach; k++) sum += (read(p - k * kChannels) + read(p + k * kChannels)) * w.tap[kReach - k];
+      write(out + i, sum);
+    }
+  }
 
  private:
+  static constexpr int kAlign = 16, kMargin = (kReach * kChannels + kAlign - 1) / kAlign * kAlign;
+  float* start() {
+    const size_t past = reinterpret_cast<uintptr_t>(data_.data()) / sizeof(float) % kAlign;
+    return data_.data() + (past ? kAlign - past : 0) + kMargin;
+  }
+  int whole_;
   size_t stride_;
   std::vector<float> data_;
 };
 
-inline const float* row_or(const float* picture, int row, int height, int length, const float* zeros) {
-  return row >= 0 && row < height ? picture + (size_t)row * length : zeros;
-}
+// A picture, or a map of its size: rows outside of it are zeros.
+struct Plane {
+  const float* data;
+  int height, length;
+  const float* zeros;
+
+  const float* row(int r) const { return r >= 0 && r < height ? data + (size_t)r * length : zeros; }
+  void around(int r, const float** rows) const {
+    for (int k = 0; k < kTaps; k++) rows[k] = row(r + k - kReach);
+  }
+};
 
 inline int thread_number() {
 #ifdef _OPENMP
@@ -54,112 +112,141 @@ inline int thread_number() {
 #endif
 }
 
+// The vertical window of all four maps, for `kVectors` vectors of columns whose sums stay in registers.
+template <int kVectors>
+inline void moments(const Window& w, const float* const* xs, const float* const* ys, int i, Rows& rows) {
+  Lanes sum[kMaps][kVectors] = {};
+  for (int k = 0; k < kTaps; k++)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; j++) {
+      const Lanes u = read(xs[k] + i + j * kLanes), v = read(ys[k] + i + j * kLanes);
+      const Lanes gu = u * w.tap[k], gv = v * w.tap[k];
+      sum[0][j] += gu, sum[1][j] += gv, sum[2][j] += gu * u, sum[2][j] += gv * v, sum[3][j] += gu * v;
+    }
+#pragma GCC unroll 4
+  for (int m = 0; m < kMaps; m++)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; j++) write(rows.columns(m) + i + j * kLanes, sum[m][j]);
+}
+
+void moments_of_column(const Window& w, const float* const* xs, const float* const* ys, int i, Rows& rows) {
+  float sum[kMaps] = {};
+  for (int k = 0; k < kTaps; k++) {
+    const float u = xs[k][i], v = ys[k][i], g = w.tap[k];
+    sum[0] += g * u, sum[1] += g * v, sum[2] += g * (u * u + v * v), sum[3] += g * u * v;
+  }
+  for (int m = 0; m < kMaps; m++) rows.columns(m)[i] = sum[m];
+}
+
+template <int kVectors> inline void column_sums(const Window& w, const float* const* p, int i, float* out) {
+  Lanes sum[kVectors];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; j++) sum[j] = read(p[kReach] + i + j * kLanes) * w.tap[kReach];
+#pragma GCC unroll 5
+  for (int k = 0; k < kReach; k++)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; j++)
+      sum[j] += (read(p[k] + i + j * kLanes) + read(p[kTaps - 1 - k] + i + j * kLanes)) * w.tap[k];
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; j++) write(out + i + j * kLanes, sum[j]);
+}
+
 struct Sums { double l1 = 0, ssim = 0; };
 
-// First sweep, one row: local means and second moments of x and y, then SSIM and its partial
-// derivatives by the windowed x, x^2 and xy; the second sweep windows those again.
-Sums measure_row(const Window& w, Rows& rows, const float* const* xs, const float* const* ys, const float* x,
-                 const float* y, int length, float* d_mean, float* d_square, float* d_product) {
-  float *mx = rows[0], *my = rows[1], *xx = rows[2], *yy = rows[3], *xy = rows[4];
-  constexpr int kStep = 64;  // accumulators that fit the registers
-  for (int i = 0; i < length; i += kStep) {
-    const int n = std::min(kStep, length - i);
-    float a[5][kStep] = {};
-    for (int k = 0; k < kTaps; k++) {
-      const float *px = xs[k] + i, *py = ys[k] + i;
-      const float g = w.tap[k];
-#pragma omp simd
-      for (int j = 0; j < n; j++) {
-        const float u = px[j], v = py[j], gu = g * u, gv = g * v;
-        a[0][j] += gu, a[1][j] += gv, a[2][j] += gu * u, a[3][j] += gv * v, a[4][j] += gu * v;
-      }
-    }
-    for (int k = 0; k < 5; k++) std::memcpy(rows[k] + i, a[k], sizeof(float) * (size_t)n);
-  }
+// First sweep, one row: SSIM and, in `partial`, its derivatives by the windowed x, x^2 and xy; the
+// second sweep windows those again.
+Sums measure_row(const Window& w, const Plane& x, const Plane& y, int r, Rows& rows, float* const* partial) {
+  const int length = x.length;
+  const float *xs[kTaps], *ys[kTaps];
+  x.around(r, xs), y.around(r, ys);
+  int i = 0;
+  for (; i + kWide * kLanes <= length; i += kWide * kLanes) moments<kWide>(w, xs, ys, i, rows);
+  for (; i + kLanes <= length; i += kLanes) moments<1>(w, xs, ys, i, rows);
+  for (; i < length; i++) moments_of_column(w, xs, ys, i, rows);
+  for (int m = 0; m < kMaps; m++) rows.window(w, m);
+
+  const float *mean_x = rows.windowed(0), *mean_y = rows.windowed(1), *squares = rows.windowed(2);
+  const float *products = rows.windowed(3), *px = x.row(r), *py = y.row(r);
+  const size_t at = (size_t)r * length;
+  float *by_mean = partial[0] + at, *by_square = partial[1] + at, *by_product = partial[2] + at;
   float l1 = 0, ssim = 0;
-  const float *t = w.tap;
 #pragma omp simd reduction(+ : l1, ssim)
-  for (int i = 0; i < length; i++) {
-    float m1 = 0, m2 = 0, s11 = 0, s22 = 0, s12 = 0;
-#pragma GCC unroll 11
-    for (int k = 0; k < kTaps; k++) {
-      const int at = i + (k - kReach) * kChannels;
-      m1 += t[k] * mx[at], m2 += t[k] * my[at], s11 += t[k] * xx[at], s22 += t[k] * yy[at], s12 += t[k] * xy[at];
-    }
-    s11 -= m1 * m1, s22 -= m2 * m2, s12 -= m1 * m2;
-    const float A = 2 * m1 * m2 + kC1, B = 2 * s12 + kC2;
-    const float inverse_c = 1.f / (m1 * m1 + m2 * m2 + kC1), inverse_d = 1.f / (s11 + s22 + kC2);
-    const float S = A * B * inverse_c * inverse_d;
-    const float by_s11 = -S * inverse_d, by_s12 = 2 * A * inverse_c * inverse_d;
-    d_square[i] = by_s11, d_product[i] = by_s12;
-    d_mean[i] = 2 * m2 * B * inverse_c * inverse_d - 2 * m1 * S * inverse_c - 2 * m1 * by_s11 - m2 * by_s12;
+  for (int j = 0; j < length; j++) {
+    const float mx = mean_x[j], my = mean_y[j], means = mx * mx + my * my, both = mx * my;
+    const float A = 2 * both + kC1, B = 2 * (products[j] - both) + kC2;
+    const float inverse_c = 1.f / (means + kC1), inverse_d = 1.f / (squares[j] - means + kC2);
+    const float a = A * inverse_c * inverse_d, S = a * B;
+    // by the variance and the covariance first; the means reach SSIM through them as well
+    const float by_variance = -S * inverse_d, by_covariance = 2 * a;
+    by_square[j] = by_variance, by_product[j] = by_covariance;
+    by_mean[j] = 2 * my * B * inverse_c * inverse_d - 2 * mx * (S * inverse_c + by_variance) - my * by_covariance;
     ssim += S;
-    l1 += std::fabs(x[i] - y[i]);
+    l1 += std::fabs(px[j] - py[j]);
   }
   return {l1, ssim};
+}
+
+// Second sweep, one row: the loss's gradient by x.
+void differentiate_row(const Window& w, const Plane& x, const Plane& y, const Plane* partial, int r, Rows& rows,
+                       float l1_scale, float ssim_scale, float* gradient) {
+  const int length = x.length;
+  for (int m = 0; m < kPartials; m++) {
+    const float* p[kTaps];
+    partial[m].around(r, p);
+    float* out = rows.columns(m);
+    int i = 0;
+    for (; i + kWide * kLanes <= length; i += kWide * kLanes) column_sums<kWide>(w, p, i, out);
+    for (; i + kLanes <= length; i += kLanes) column_sums<1>(w, p, i, out);
+    for (; i < length; i++) {
+      out[i] = 0;
+      for (int k = 0; k < kTaps; k++) out[i] += w.tap[k] * p[k][i];
+    }
+    rows.window(w, m);
+  }
+  const float *by_mean = rows.windowed(0), *by_square = rows.windowed(1), *by_product = rows.windowed(2);
+  const float *px = x.row(r), *py = y.row(r);
+  float* g = gradient + (size_t)r * length;
+#pragma omp simd
+  for (int j = 0; j < length; j++) {
+    const float d = px[j] - py[j], sign = d > 0 ? 1.f : (d < 0 ? -1.f : 0.f);
+    g[j] = l1_scale * sign + ssim_scale * (by_mean[j] + 2 * px[j] * by_square[j] + py[j] * by_product[j]);
+  }
 }
 
 }  // namespace
 
 // loss[0] = mean |x - y|, loss[1] = mean SSIM. With a gradient: of
 // (1 - dssim_weight) * loss[0] + dssim_weight * (1 - loss[1]) by x. scratch: 3 * H * W * 3 floats.
-GST_EXPORT int gst_photometric(int height, int width, const float* x, const float* y, float dssim_weight,
+GST_EXPORT int gst_photometric(int height, int width, const float* x_data, const float* y_data, float dssim_weight,
                                float* gradient, float* scratch, double* loss, int threads) {
-  if (height < 1 || width < 1 || threads < 1) return 1;
+  constexpr int kWidest = 1 << 24;
+  if (height < 1 || width < 1 || width > kWidest || threads < 1) return 1;
   const int length = width * kChannels, bands = (height + kBand - 1) / kBand;
   const size_t size = (size_t)height * length;
-  float *d_mean = scratch, *d_square = scratch + size, *d_product = scratch + 2 * size;
   const Window w;
   try {  // all memory is taken here: nothing may throw among waiting threads
     std::vector<Sums> sums((size_t)bands);
-    std::vector<Rows> rows_of((size_t)threads, Rows(5, length));
+    std::vector<Rows> rows_of((size_t)threads, Rows(length));
     const std::vector<float> zeros((size_t)length, 0.f);
+    const Plane x{x_data, height, length, zeros.data()}, y{y_data, height, length, zeros.data()};
+    float* partial[kPartials] = {scratch, scratch + size, scratch + 2 * size};
+    Plane partials[kPartials];
+    for (int m = 0; m < kPartials; m++) partials[m] = {partial[m], height, length, zeros.data()};
+    const float l1_scale = (1 - dssim_weight) / (float)size, ssim_scale = -dssim_weight / (float)size;
 #pragma omp parallel num_threads(threads)
     {
       Rows& rows = rows_of[(size_t)thread_number()];
 #pragma omp for schedule(static)
       for (int band = 0; band < bands; band++)
         for (int r = band * kBand; r < std::min(height, (band + 1) * kBand); r++) {
-          const float *xs[kTaps], *ys[kTaps];
-          for (int k = 0; k < kTaps; k++) {
-            xs[k] = row_or(x, r + k - kReach, height, length, zeros.data());
-            ys[k] = row_or(y, r + k - kReach, height, length, zeros.data());
-          }
-          const size_t at = (size_t)r * length;
-          const Sums s = measure_row(w, rows, xs, ys, x + at, y + at, length, d_mean + at, d_square + at, d_product + at);
+          const Sums s = measure_row(w, x, y, r, rows, partial);
           sums[(size_t)band].l1 += s.l1, sums[(size_t)band].ssim += s.ssim;
         }
       if (gradient) {
-        const float scale = 1.f / (float)size;
 #pragma omp for schedule(static)
         for (int band = 0; band < bands; band++)
-          for (int r = band * kBand; r < std::min(height, (band + 1) * kBand); r++) {
-            const float* maps[3] = {d_mean, d_square, d_product};
-            for (int q = 0; q < 3; q++) {
-              const float* p[kTaps];
-              for (int k = 0; k < kTaps; k++) p[k] = row_or(maps[q], r + k - kReach, height, length, zeros.data());
-              float* out = rows[q];
-              const float* t = w.tap;
-#pragma omp simd
-              for (int i = 0; i < length; i++)
-                out[i] = t[0] * (p[0][i] + p[10][i]) + t[1] * (p[1][i] + p[9][i]) + t[2] * (p[2][i] + p[8][i]) +
-                         t[3] * (p[3][i] + p[7][i]) + t[4] * (p[4][i] + p[6][i]) + t[5] * p[5][i];
-            }
-            const float *a = rows[0], *b = rows[1], *c = rows[2], *px = x + (size_t)r * length, *py = y + (size_t)r * length;
-            float* g = gradient + (size_t)r * length;
-            const float* t = w.tap;
-#pragma omp simd
-            for (int i = 0; i < length; i++) {
-              float u = 0, v = 0, z = 0;
-#pragma GCC unroll 11
-              for (int k = 0; k < kTaps; k++) {
-                const int at = i + (k - kReach) * kChannels;
-                u += t[k] * a[at], v += t[k] * b[at], z += t[k] * c[at];
-              }
-              const float d = px[i] - py[i], sign = d > 0 ? 1.f : (d < 0 ? -1.f : 0.f);
-              g[i] = scale * ((1 - dssim_weight) * sign - dssim_weight * (u + 2 * px[i] * v + py[i] * z));
-            }
-          }
+          for (int r = band * kBand; r < std::min(height, (band + 1) * kBand); r++)
+            differentiate_row(w, x, y, partials, r, rows, l1_scale, ssim_scale, gradient);
       }
     }
     Sums total;

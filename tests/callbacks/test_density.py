@@ -1,7 +1,7 @@
 """The clock and the wiring of densification, under a real Trainer and a stage made of blobs."""
 
 from dataclasses import replace
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import lightning as L
 import pytest
@@ -175,9 +175,11 @@ def after_step(step, of, pull, **changes):
     means2d.grad[0, :, 0] = torch.tensor(pull) / (SIDE / 2)
     seen = torch.ones(1, len(of), dtype=torch.int32)
     render = Render(torch.zeros(1, SIDE, SIDE, 3), torch.zeros(1, SIDE, SIDE, 1), means2d, seen)
-    trainer = SimpleNamespace(global_step=step, optimizers=[optimizer])
+    trainer = Mock(spec=L.Trainer, global_step=step, optimizers=[optimizer])
     callback = Densification(config)
-    callback.on_train_batch_end(trainer, SimpleNamespace(cloud=of), {"render": render}, None, 0)
+    callback.on_train_batch_end(
+        trainer, Mock(spec=L.LightningModule, cloud=of), {"render": render}, None, 0
+    )
     return callback
 
 
@@ -233,12 +235,12 @@ def test_opacities_are_reset_on_their_own_clock():
 
 def test_a_render_without_a_gradient_is_named():
     of = cloud(2)
-    means2d = torch.zeros(1, 2, 2)
-    render = Render(torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 4, 1), means2d, torch.ones(1, 2))
-    trainer = SimpleNamespace(global_step=1, optimizers=[])
+    means2d, seen = torch.zeros(1, 2, 2), torch.ones(1, 2, dtype=torch.int32)
+    render = Render(torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 4, 1), means2d, seen)
+    trainer = Mock(spec=L.Trainer, global_step=1, optimizers=[])
     with pytest.raises(ValueError, match="kept its gradient"):
         Densification().on_train_batch_end(
-            trainer, SimpleNamespace(cloud=of), {"render": render}, None, 0
+            trainer, Mock(spec=L.LightningModule, cloud=of), {"render": render}, None, 0
         )
 
 

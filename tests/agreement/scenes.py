@@ -58,4 +58,5 @@ def everything(rasterizer, splats, camera):
 
 def relative(found, wanted):
     """Relative L2 distance."""
-    return float((found.double() - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    found, wanted = found.detach().double(), wanted.detach()
+    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gstalker.data.windows import NEIGHBOURS, ROWS
+from gstalker.deform import kernels
 from gstalker.types import AudioWindow
 
 _SLOPE = 0.02
@@ -89,7 +90,7 @@ class AudioNet(nn.Module):
         super().__init__()
         self.whitening = Whitening(dim, config.components)
         widths = (self.whitening.dim, 32, 32, 64, 64)
-        self.window = nn.Sequential(*_strided(widths), nn.Flatten())
+        self.window = nn.Sequential(*_strided(widths))
         self.head = nn.Sequential(
             nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.code)
         )
@@ -104,8 +105,8 @@ class AudioNet(nn.Module):
         if self.attention is None:
             features = features[:, centre : centre + 1]
         b, w = features.shape[:2]
-        rows = self.whitening(features).reshape(b * w, ROWS, -1).transpose(1, 2)
-        codes = self.head(self.window(rows)).view(b, w, -1)
+        rows = self.whitening(features).reshape(b * w, ROWS, -1)
+        codes = self.head(_listen(self.window, rows)[:, 0]).view(b, w, -1)
         code = codes[:, 0] if self.attention is None else self.attention(codes)
         if self.eye is None:
             return code
@@ -125,8 +126,20 @@ class _Attention(nn.Module):
         self.mix = nn.Linear(len(NEIGHBOURS), len(NEIGHBOURS))
 
     def forward(self, codes: Float[Tensor, "B W A"]) -> Float[Tensor, "B A"]:
-        weights = self.mix(self.scores(codes.transpose(1, 2))[:, 0]).softmax(dim=1)
+        weights = self.mix(_listen(self.scores, codes)[..., 0]).softmax(dim=1)
         return (weights[:, None] @ codes)[:, 0]
+
+
+def _listen(layers: nn.Sequential, rows: Float[Tensor, "B L C"]) -> Float[Tensor, "B M O"]:
+    """Convolutions with LeakyReLU over rows, channels last."""
+    if not kernels.listening_fits(rows):
+        return layers(rows.transpose(1, 2)).transpose(1, 2)
+    for layer in layers:
+        if isinstance(layer, nn.Conv1d):
+            assert layer.bias is not None
+            (stride,) = layer.stride
+            rows = kernels.leaky_conv(rows, layer.weight, layer.bias, stride=stride, slope=_SLOPE)
+    return rows
 
 
 def _strided(widths: Sequence[int]) -> list[nn.Module]:

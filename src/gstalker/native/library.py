@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -88,9 +91,27 @@ def best_isa() -> str:
     return supported_isas()[0]
 
 
+_limit = threading.local()
+
+
+@contextlib.contextmanager
+def limited(count: int) -> Iterator[None]:
+    """Let the kernels that this Python thread calls use at most ``count`` threads.
+
+    With one thread each, several frames can be drawn side by side.
+    """
+    before = getattr(_limit, "count", None)
+    _limit.count = count
+    try:
+        yield
+    finally:
+        _limit.count = before
+
+
 def threads() -> int:
-    """Threads that a kernel may use: torch's, whose pool it shares."""
-    return torch.get_num_threads()
+    """Threads that a kernel may use: torch's, whose pool it shares, or fewer where limited."""
+    limit = getattr(_limit, "count", None)
+    return torch.get_num_threads() if limit is None else min(limit, torch.get_num_threads())
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:

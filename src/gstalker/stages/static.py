@@ -13,13 +13,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from gstalker.deform.torso import carry
+from gstalker.deform.place import place
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.render.compose import over
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.types import Camera, FrameBatch, Render
+from gstalker.types import Camera, FrameBatch, Render, Splats
 
 
 @dataclass
@@ -82,9 +82,11 @@ class StaticStage(L.LightningModule):
 
     def render(self, camera: Camera) -> Render:
         """Draw the head for one frame's camera (B = 1)."""
-        follow = torch.sigmoid(self.cloud.follow)
-        splats = carry(self.cloud.splats(), follow, camera.viewmats[0], self.rest_viewmat)
-        return self.rasterizer(splats, camera)
+        return self.rasterizer(self.splats(camera), camera)
+
+    def splats(self, camera: Camera) -> Splats:
+        """The cloud as one frame's camera (B = 1) must see it."""
+        return place(self.cloud, camera.viewmats[0], self.rest_viewmat)
 
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""

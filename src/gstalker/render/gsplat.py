@@ -7,9 +7,12 @@ the reference's closely, not to rounding.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from gstalker.errors import BackendMissing
 from gstalker.gaussians.harmonics import sh_to_rgb
+from gstalker.render.compose import laid_over
 from gstalker.render.reference import DILATION, NEAR, view_directions
 from gstalker.types import Camera, Render, Splats
 
@@ -36,7 +39,9 @@ class GsplatRasterizer:
             )
         self._rasterization = rasterization
 
-    def __call__(self, splats: Splats, camera: Camera) -> Render:
+    def __call__(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> Render:
         """See :class:`gstalker.render.Rasterizer`."""
         colors = [
             sh_to_rgb(splats.sh, view_directions(splats.means, viewmat))
@@ -60,4 +65,5 @@ class GsplatRasterizer:
         if means2d.requires_grad:
             means2d.retain_grad()
         radii = info["radii"]
-        return Render(image, alpha, means2d, radii.amax(-1) if radii.ndim == 3 else radii)
+        render = Render(image, alpha, means2d, radii.amax(-1) if radii.ndim == 3 else radii)
+        return laid_over(render, background)

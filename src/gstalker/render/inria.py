@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from gstalker.errors import BackendMissing
 from gstalker.gaussians.harmonics import sh_to_rgb
+from gstalker.render.compose import laid_over
 from gstalker.render.reference import view_directions
 from gstalker.types import Camera, Render, Splats
 
@@ -41,13 +44,16 @@ class InriaRasterizer:
             )
         self._package = package
 
-    def __call__(self, splats: Splats, camera: Camera) -> Render:
+    def __call__(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> Render:
         """See :class:`gstalker.render.Rasterizer`."""
         views = [self._one(splats, camera, k) for k in range(len(camera.viewmats))]
         if len(views) == 1:
-            return views[0]
+            return laid_over(views[0], background)
         names = ("image", "alpha", "means2d", "radii")
-        return Render(*(torch.cat([getattr(view, name) for view in views]) for name in names))
+        render = Render(*(torch.cat([getattr(view, name) for view in views]) for name in names))
+        return laid_over(render, background)
 
     def _one(self, splats: Splats, camera: Camera, k: int) -> Render:
         viewmat, K = camera.viewmats[k], camera.Ks[k]

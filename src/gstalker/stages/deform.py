@@ -24,7 +24,6 @@ from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
-from gstalker.render.compose import over
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates, cameras
@@ -186,21 +185,20 @@ class DeformStage(L.LightningModule):
         self._face_code = self._torso_code = None
         return super().train(mode)
 
-    def render(self, camera: Camera, code: Tensor) -> Render:
-        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``."""
-        return self.rasterizer(self.splats(camera, code), camera)
+    def render(self, camera: Camera, code: Tensor, background: Tensor) -> Render:
+        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``, over a picture."""
+        return self.rasterizer(self.splats(camera, code), camera, background)
 
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
         pairs = zip(cameras(batch), self.codes(batch), strict=True)
-        return torch.cat([over(self.render(c, code), batch.background) for c, code in pairs]).clamp(
-            0, 1
-        )
+        pictures = [self.render(c, code, batch.background).image for c, code in pairs]
+        return torch.cat(pictures).clamp(0, 1)
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM of the whole frame, and the mouth again."""
-        render = self.render(batch.camera, self.codes(batch)[0])
-        picture = over(render, batch.background)
+        render = self.render(batch.camera, self.codes(batch)[0], batch.background)
+        picture = render.image
         loss = l1_dssim(
             picture,
             batch.image,

@@ -198,23 +198,31 @@ def test_what_is_not_a_number_is_not_made_one(isa):
 
 
 @pytest.mark.parametrize(
-    ("batch", "length", "inside", "out", "stride"),
-    [(8, 16, 64, 32, 2), (1, 1, 5, 3, 2), (2, 7, 3, 1, 1), (3, 2, 4, 16, 2)],
+    ("batch", "length", "widths", "stride"),
+    [(8, 16, (64, 32, 32, 8), 2), (1, 1, (5, 3), 2), (2, 7, (3, 1, 2), 1), (3, 2, (4, 16), 2)],
 )
-def test_a_convolution_and_all_its_gradients(isa, batch, length, inside, out, stride):
-    def run(x, weight, bias):
-        if x.dtype == torch.float32:
-            return (kernels.leaky_conv(x, weight, bias, stride=stride, slope=0.02),)
-        y = torch.nn.functional.conv1d(x.transpose(1, 2), weight, bias, stride, padding=1)
-        return (torch.nn.functional.leaky_relu(y, 0.02).transpose(1, 2),)
+@pytest.mark.parametrize("pulled", [True, False], ids=["with g_x", "without"])
+def test_convolutions_and_all_their_gradients(isa, batch, length, widths, stride, pulled):
+    rows = random(batch, length, widths[0], seed=1)
 
-    inputs = [
-        random(batch, length, inside, seed=1),
-        random(out, inside, 3, seed=2, scale=0.1),
-        random(out, seed=3),
-    ]
-    for wanted, found in both(run, inputs):
-        assert relative(found, wanted) < 5 * ROUNDING
+    def run(x, *tensors):
+        x = x if pulled else rows.float().to(x.dtype) + 0 * x.detach()
+        layers = list(zip(tensors[::2], tensors[1::2], strict=True))
+        if x.dtype == torch.float32:
+            y = kernels.leaky_convs(x, layers, stride=stride, slope=0.02)
+        else:
+            y = x.transpose(1, 2)
+            for weight, bias in layers:
+                y = torch.nn.functional.conv1d(y, weight, bias, stride, padding=1)
+                y = torch.nn.functional.leaky_relu(y, 0.02)
+            y = y.transpose(1, 2)
+        return (y, x * 1) if pulled else (y, tensors[0] * 1)
+
+    tensors = []
+    for k, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        tensors += [random(after, before, 3, seed=k, scale=0.3), random(after, seed=9 + k)]
+    for wanted, found in both(run, [rows, *tensors]):
+        assert (wanted is None and found is None) or relative(found, wanted) < 5 * ROUNDING
 
 
 @pytest.mark.parametrize("smooth", [True, False])

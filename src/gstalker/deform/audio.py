@@ -134,12 +134,10 @@ def _listen(layers: nn.Sequential, rows: Float[Tensor, "B L C"]) -> Float[Tensor
     """Convolutions with LeakyReLU over rows, channels last."""
     if not kernels.listening_fits(rows):
         return layers(rows.transpose(1, 2)).transpose(1, 2)
-    for layer in layers:
-        if isinstance(layer, nn.Conv1d):
-            assert layer.bias is not None
-            (stride,) = layer.stride
-            rows = kernels.leaky_conv(rows, layer.weight, layer.bias, stride=stride, slope=_SLOPE)
-    return rows
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv1d)]
+    weights = [(c.weight, c.bias) for c in convolutions if c.bias is not None]
+    stride = convolutions[0].stride[0]
+    return kernels.leaky_convs(rows, weights, stride=stride, slope=_SLOPE)
 
 
 def _strided(widths: Sequence[int]) -> list[nn.Module]:

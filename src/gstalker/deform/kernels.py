@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -91,16 +91,22 @@ def listening_fits(x: Tensor) -> bool:
     return _fits(x) and not torch.is_autocast_enabled("cpu")
 
 
-def leaky_conv(
+def leaky_convs(
     x: Float[Tensor, "B L C"],
-    weight: Float[Tensor, "O C 3"],
-    bias: Float[Tensor, " O"],
+    layers: Sequence[tuple[Tensor, Tensor]],
     *,
     stride: int,
     slope: float,
 ) -> Float[Tensor, "B M O"]:
-    """LeakyReLU of a convolution over rows, channels last, padded by one row of zeros."""
-    return _LeakyConv.apply(x, weight, bias, stride, slope)
+    """Convolutions over rows, channels last, each padded by one row of zeros, with LeakyReLU.
+
+    Args:
+        x: rows of sound.
+        layers: weight ``[to, from, 3]`` and bias ``[to]`` of each.
+        stride: of each.
+        slope: of LeakyReLU.
+    """
+    return _LeakyConvs.apply(x, stride, slope, *(tensor for layer in layers for tensor in layer))
 
 
 class _Cloud(ctypes.Structure):
@@ -204,41 +210,45 @@ class _Perceptron(torch.autograd.Function):
         return (g_x, *g_weights)
 
 
-class _LeakyConv(torch.autograd.Function):
+class _LeakyConvs(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int, slope: float
-    ) -> Tensor:
-        x, weight, bias = x.contiguous(), weight.contiguous(), bias.contiguous()
-        batch, length, channels = x.shape
-        out = torch.empty(batch, (length - 1) // stride + 1, len(weight))
-        sizes = (batch, length, channels, len(weight), stride)
+    def forward(ctx: Any, x: Tensor, stride: int, slope: float, *tensors: Tensor) -> Tensor:
         kernel = library.declare(
             library.load(), "gst_conv_forward", *[_I] * 5, *[_P] * 3, ctypes.c_float, _P
         )
         p = library.pointer
-        status = kernel(*sizes, p(x), p(weight), p(bias), slope, p(out))
-        library.check(status, "gst_conv_forward")
-        ctx.save_for_backward(x, weight, out)
-        ctx.sizes, ctx.slope = sizes, slope
-        return out
+        held = [x.contiguous()]
+        for weight, bias in zip(tensors[::2], tensors[1::2], strict=True):
+            x, weight, bias = held[-1], weight.contiguous(), bias.contiguous()
+            out = torch.empty(len(x), (x.shape[1] - 1) // stride + 1, len(weight))
+            status = kernel(*x.shape, len(weight), stride, p(x), p(weight), p(bias), slope, p(out))
+            library.check(status, "gst_conv_forward")
+            held += [weight, out]
+        ctx.save_for_backward(*held)
+        ctx.stride, ctx.slope = stride, slope
+        return held[-1]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
-        x, weight, out = ctx.saved_tensors
-        pull = pull.contiguous()
-        g_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        g_weight, g_bias = torch.empty_like(weight), torch.empty(len(weight))
         kernel = library.declare(
             library.load(), "gst_conv_backward", *[_I] * 5, _P, _P, ctypes.c_float, *[_P] * 5
         )
         p = library.pointer
-        status = kernel(
-            *ctx.sizes, p(x), p(weight), ctx.slope, p(out), p(pull), p(g_x), p(g_weight), p(g_bias)
-        )
-        library.check(status, "gst_conv_backward")
-        return g_x, g_weight, g_bias, None, None
+        held = ctx.saved_tensors
+        g_x: Tensor | None = pull.contiguous()
+        gradients: list[Tensor] = []
+        for k in range(len(held) - 1, 0, -2):
+            x, weight, out = held[k - 2 : k + 1]
+            pulled, g_x = g_x, torch.empty_like(x) if k > 2 or ctx.needs_input_grad[0] else None
+            g_weight, g_bias = torch.empty_like(weight), torch.empty(len(weight))
+            status = kernel(
+                *x.shape, len(weight), ctx.stride, p(x), p(weight), ctx.slope, p(out), p(pulled),
+                p(g_x), p(g_weight), p(g_bias),
+            )  # fmt: skip
+            library.check(status, "gst_conv_backward")
+            gradients = [g_weight, g_bias, *gradients]
+        return (g_x, None, None, *gradients)
 
 
 def _addresses(tensors: tuple[Tensor, ...]) -> Any:

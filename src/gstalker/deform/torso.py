@@ -75,10 +75,14 @@ def pose_numbers(
     viewmats: Float[Tensor, "*F 4 4"], rest_viewmat: Float[Tensor, "4 4"]
 ) -> Float[Tensor, "*F 6"]:
     """A pose as six numbers: rotation vector (radians) and translation (cm) away from rest."""
-    turn = matrix_to_quat(viewmats[..., :3, :3] @ rest_viewmat[:3, :3].T)
-    turn = torch.where(turn[..., :1] < 0, -turn, turn)
+    turn = viewmats[..., :3, :3] @ rest_viewmat[:3, :3].T
+    # R - R^T holds 2 sin(angle) times the axis, and 1 + trace is 4 cos^2(angle / 2). At half a
+    # turn both vanish, and a head that far from rest has no direction to speak of.
+    twist = turn - turn.mT
+    axis = torch.stack([twist[..., 2, 1], twist[..., 0, 2], twist[..., 1, 0]], dim=-1)
+    cosine = (1 + turn.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)).clamp_min(1e-6).sqrt()
     shift = viewmats[..., :3, 3] - rest_viewmat[:3, 3]
-    return torch.cat([2 * turn[..., 1:], shift], dim=-1)
+    return torch.cat([axis / cosine, shift], dim=-1)
 
 
 class PoseField(nn.Module):

@@ -136,6 +136,7 @@ def check(status: int, kernel: str) -> None:
         raise ValueError(f"kernel {kernel} refused its arguments (status {status})")
 
 
+@functools.cache
 def declare(kernels: ctypes.CDLL, name: str, *types: Any) -> Any:
     """A kernel's function with its argument types set."""
     function = getattr(kernels, name)

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 import gstalker
-from gstalker import process
 
 
 @pytest.mark.parametrize("name", gstalker.__all__)
@@ -32,7 +31,6 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_a_tuned_process_keeps_the_memory_it_freed():
     code = """
 import resource, sys
-from gstalker import process
 if sys.argv[1] == "tuned":
     process.tune()
 import numpy as np

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -72,7 +73,7 @@ class Whitening(nn.Module):
 
     def forward(self, rows: Float[Tensor, "*any D"]) -> Float[Tensor, "*any E"]:
         """The rows in their own main directions."""
-        return (rows - self.mean) @ self.basis
+        return F.linear(rows, self.basis.T, -self.mean @ self.basis)
 
 
 class AudioNet(nn.Module):

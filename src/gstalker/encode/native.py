@@ -70,7 +70,7 @@ class _Encode(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_out: Tensor) -> tuple[Any, ...]:
         points, tables = ctx.saved_tensors
-        g_tables = torch.zeros_like(tables)
+        g_tables = torch.empty_like(tables)
         g_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
         # Held by names until the kernel has run: an address keeps nothing alive
         g_out = g_out.contiguous()

@@ -145,6 +145,7 @@ class DeformStage(L.LightningModule):
         if config.torso is not None and len(torso.index):
             numbers = pose_numbers(poses, self.rest_viewmat)
             self.torso = PoseField(self.anchors[torso.index], numbers, config.torso)
+        self._located: Tensor | None = None
         self._face_code: Tensor | None = None
         self._torso_code: Tensor | None = None
         # In a tuple, so that it is no part of the module: it is never trained and never stored.
@@ -166,12 +167,18 @@ class DeformStage(L.LightningModule):
         rows = Rows(self.face_index, self.face_slot)
         return place(self.cloud, viewmat, self.rest_viewmat, changes=(changes, rows), shift=shift)
 
+    def render(self, camera: Camera, code: Tensor, background: Tensor) -> Render:
+        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``, over a picture."""
+        return self.rasterizer(self.splats(camera, code), camera, background)
+
     def _face_features(self) -> Tensor:
         """Position features of the face; made once while nothing is learned."""
+        if self._located is None:
+            self._located = self.field.locate(self.anchors[self.face_index])
         if torch.is_grad_enabled():
-            return self.field.encode(self.anchors[self.face_index])
+            return self.field.encoder(self._located)
         if self._face_code is None:
-            self._face_code = self.field.encode(self.anchors[self.face_index])
+            self._face_code = self.field.encoder(self._located)
         return self._face_code
 
     def _torso_features(self, torso: PoseField) -> Tensor:
@@ -182,12 +189,8 @@ class DeformStage(L.LightningModule):
 
     def train(self, mode: bool = True) -> DeformStage:
         """Begin or end learning; either way what was made of the old weights is forgotten."""
-        self._face_code = self._torso_code = None
+        self._located = self._face_code = self._torso_code = None
         return super().train(mode)
-
-    def render(self, camera: Camera, code: Tensor, background: Tensor) -> Render:
-        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``, over a picture."""
-        return self.rasterizer(self.splats(camera, code), camera, background)
 
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""

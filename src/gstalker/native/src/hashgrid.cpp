@@ -182,6 +182,8 @@ void backward(const Grid& grid, const float* points, const float* tables, const 
 #pragma omp for schedule(dynamic, 1) nowait
     for (int t = 0; t < tasks; t++) {
       const float *u = at + kAxisU[t / grid.levels] * stride, *v = at + kAxisV[t / grid.levels] * stride;
+      float* own = g_tables + grid.level[t].offset * F;
+      std::fill(own, own + (size_t)grid.level[t].size * F, 0.f);
       table_gradient<F>(grid.level[t], u, v, grid.count, pull + (size_t)t * F * stride, stride, g_tables);
     }
     if (g_points) {
@@ -229,7 +231,7 @@ GST_EXPORT int gst_hashgrid_forward(int count, int levels, int width, const void
   }
 }
 
-// Adds to g_tables; writes g_points [N, 3] unless it is null. scratch: 3 + 3 * levels *
+// Writes g_tables, and g_points [N, 3] unless it is null. scratch: 3 + 3 * levels *
 // width rows of N floats, N rounded up to a multiple of 16.
 GST_EXPORT int gst_hashgrid_backward(int count, int levels, int width, const void* levels_of, const float* points,
                                      const float* tables, const float* g_out, float* scratch, float* g_tables,

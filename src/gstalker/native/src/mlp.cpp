@@ -54,6 +54,8 @@ void strip(int rows, const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, c
   int r = 0;
   for (; r + 6 <= rows; r += 6)
     tile<6, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
+  for (; r + 4 <= rows; r += 4)  // sixty-four rows are ten sixes and a four
+    tile<4, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
   for (; r < rows; r++)
     tile<1, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
 }

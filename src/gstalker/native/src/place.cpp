@@ -20,12 +20,26 @@ constexpr int kPartWidth[kParts] = {3, 3, 4, 1};
 template <int K> using Field = float[K][kLanes];
 
 template <int K> inline void gather(const float* rows, int first, int n, Field<K>& out) {
+  const float* from = rows + (size_t)K * (size_t)first;
+  if (n == kLanes) {
+    for (int k = 0; k < K; k++)
+#pragma omp simd
+      for (int j = 0; j < kLanes; j++) out[k][j] = from[K * j + k];
+    return;
+  }
   for (int j = 0; j < kLanes; j++)
-    for (int k = 0; k < K; k++) out[k][j] = rows[(size_t)K * (size_t)(first + (j < n ? j : 0)) + k];
+    for (int k = 0; k < K; k++) out[k][j] = from[K * (j < n ? j : 0) + k];
 }
 template <int K> inline void scatter(float* rows, int first, int n, const Field<K>& in) {
+  float* to = rows + (size_t)K * (size_t)first;
+  if (n == kLanes) {
+    for (int j = 0; j < kLanes; j++)
+#pragma GCC unroll 4
+      for (int k = 0; k < K; k++) to[K * j + k] = in[k][j];
+    return;
+  }
   for (int j = 0; j < n; j++)
-    for (int k = 0; k < K; k++) rows[(size_t)K * (size_t)(first + j) + k] = in[k][j];
+    for (int k = 0; k < K; k++) to[K * j + k] = in[k][j];
 }
 
 // e^x in place; what is not a number stays so.

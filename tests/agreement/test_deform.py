@@ -72,6 +72,21 @@ def test_the_perceptron_and_all_its_gradients(isa, count, inside, hidden, out):
         assert relative(found, wanted) < 5 * ROUNDING
 
 
+def test_rows_kept_column_by_column(isa):
+    x = library.columns(97, 36)
+    x.copy_(random(97, 36))
+    assert library.as_columns(x) is x
+    weights = [t.float() for t in layers(36, 64, 10)]
+    pulls, values = [], []
+    for rows in (x, x.contiguous()):
+        leaf = rows.detach().requires_grad_()
+        values.append(kernels.perceptron(leaf, *weights))
+        values[-1].square().sum().backward()
+        pulls.append(leaf.grad)
+    assert torch.equal(*values)
+    assert torch.equal(*pulls)
+
+
 def test_rows_that_need_no_gradient_get_none(isa):
     x, *weights = [t.float() for t in (random(50, 8), *layers(8, 16, 2))]
     weights = [w.requires_grad_() for w in weights]

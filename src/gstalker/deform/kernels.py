@@ -178,16 +178,24 @@ def _described(held: Any, columns: list[int]) -> tuple[Any, Any]:
     return ctypes.byref(_Cloud(*map(p, held[:5]))), ctypes.byref(moves)
 
 
+_ROWS = (_P, ctypes.c_int64, ctypes.c_int64)
+"""Where rows lie, and how far apart a row's and a column's neighbours are."""
+
+
+def _rows(x: Tensor | None) -> tuple[int | None, int, int]:
+    return (None, 0, 0) if x is None else (x.data_ptr(), x.stride(0), x.stride(1))
+
+
 class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
-        x, weights = x.contiguous(), tuple(w.contiguous() for w in weights)
+        weights = tuple(w.contiguous() for w in weights)
         w1, w3 = weights[0], weights[4]
         out = torch.empty(len(x), len(w3))
-        kernel = library.declare(library.load(), "gst_mlp_forward", *[_I] * 4, *[_P] * 3, _I)
+        kernel = library.declare(library.load(), "gst_mlp_forward", *[_I] * 4, *_ROWS, _P, _P, _I)
         status = kernel(
-            len(x), x.shape[1], len(w1), len(w3), library.pointer(x), _addresses(weights),
-            library.pointer(out), library.threads(),
+            len(x), x.shape[1], len(w1), len(w3), *_rows(x),
+            _addresses(weights), library.pointer(out), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_mlp_forward")
         ctx.save_for_backward(x, *weights)
@@ -198,13 +206,17 @@ class _Perceptron(torch.autograd.Function):
     def backward(ctx: Any, pull: Tensor) -> tuple[Any, ...]:
         x, *weights = ctx.saved_tensors
         pull = pull.contiguous()
-        g_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        g_x = None
+        if ctx.needs_input_grad[0]:  # column by column is how the hash grid would have it
+            g_x = library.columns(*x.shape) if x.stride(0) == 1 else torch.empty(x.shape)
         g_weights = tuple(torch.empty_like(w) for w in weights)
-        p = library.pointer
-        kernel = library.declare(library.load(), "gst_mlp_backward", *[_I] * 4, *[_P] * 5, _I)
+        kernel = library.declare(
+            library.load(), "gst_mlp_backward", *[_I] * 4, *_ROWS, _P, _P, *_ROWS, _P, _I
+        )
         status = kernel(
-            len(x), x.shape[1], len(weights[0]), len(weights[4]), p(x), _addresses(tuple(weights)),
-            p(pull), p(g_x), _addresses(g_weights), library.threads(),
+            len(x), x.shape[1], len(weights[0]), len(weights[4]), *_rows(x),
+            _addresses(tuple(weights)), library.pointer(pull), *_rows(g_x),
+            _addresses(g_weights), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_mlp_backward")
         return (g_x, *g_weights)

@@ -130,6 +130,28 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
 
 
+LANES = 16
+"""Numbers in a vector of the kernels."""
+
+
+def columns(rows: int, width: int) -> Tensor:
+    """Room for ``[rows, width]`` kept column by column, each with room for whole vectors."""
+    return torch.empty(width, _room(rows))[:, :rows].T
+
+
+def as_columns(tensor: Tensor) -> Tensor:
+    """A tensor ``[rows, width]`` as :func:`columns` keeps it; the same one where it already is."""
+    rows, width = tensor.shape
+    end = tensor.storage_offset() + width * _room(rows)
+    if tensor.stride() == (1, _room(rows)) and tensor.untyped_storage().nbytes() >= 4 * end:
+        return tensor
+    return columns(rows, width).copy_(tensor)
+
+
+def _room(rows: int) -> int:
+    return -(-rows // LANES) * LANES
+
+
 def check(status: int, kernel: str) -> None:
     """Raise if a kernel refused its arguments."""
     if status:

@@ -5,6 +5,7 @@
 // number of segments of the rows, then over the segments: the same bits for any number of threads.
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <new>
 
@@ -116,9 +117,17 @@ struct Layers {
   }
 };
 
+// Rows of a tensor [count, width] that may be kept row by row or column by column.
+template <class T> struct Strided {
+  T* data;  // may be null
+  ptrdiff_t row, column;
+  Strided from(int first) const { return {data ? data + first * row : nullptr, row, column}; }
+};
+using Rows = Strided<const float>;
+
 // Both hidden layers' activations of one block.
-void hidden_layers(const Layers& net, const float* x, int n, float* h1, float* h2) {
-  product<false>(n, net.in, net.hidden, x, net.in, 1, net.w1, h1, net.b1);
+void hidden_layers(const Layers& net, const Rows& x, int n, float* h1, float* h2) {
+  product<false>(n, net.in, net.hidden, x.data, x.row, x.column, net.w1, h1, net.b1);
   rectify(h1, n * net.hidden);
   product<false>(n, net.hidden, net.hidden, h1, net.hidden, 1, net.w2, h2, net.b2);
   rectify(h2, n * net.hidden);
@@ -136,7 +145,8 @@ struct Sums {
   }
 };
 
-void block_backward(const Layers& net, const float* x, const float* g_y, int n, Sums& sums, float* g_x) {
+void block_backward(const Layers& net, const Rows& x, const float* g_y, int n, Sums& sums,
+                    const Strided<float>& g_x) {
   alignas(64) float h1[kRows * kWidest], h2[kRows * kWidest], d1[kRows * kWidest], d2[kRows * kWidest];
   alignas(64) float d3[kRows * kWidest];
   const int hidden = net.hidden;
@@ -154,11 +164,11 @@ void block_backward(const Layers& net, const float* x, const float* g_y, int n, 
   product<false>(n, hidden, hidden, d2, hidden, 1, net.w2_back, d1, nullptr);
   where_positive(d1, h1, n * hidden);
   add_rows(d1, n, hidden, sums.b1);
-  product<true>(net.in, n, hidden, x, 1, net.in, d1, sums.w1, nullptr);
-  if (!g_x) return;
+  product<true>(net.in, n, hidden, x.data, x.column, x.row, d1, sums.w1, nullptr);
+  if (!g_x.data) return;
   product<false>(n, hidden, net.in_pad, d1, hidden, 1, net.w1_back, d3, nullptr);
-  for (int r = 0; r < n; r++)
-    std::memcpy(g_x + (ptrdiff_t)r * net.in, d3 + r * net.in_pad, sizeof(float) * (size_t)net.in);
+  for (int k = 0; k < net.in; k++)
+    for (int r = 0; r < n; r++) g_x.data[r * g_x.row + k * g_x.column] = d3[r * net.in_pad + k];
 }
 
 // Adds the segments in order and turns [from][to] into torch's [to][from].
@@ -187,10 +197,12 @@ bool fits(int count, Sizes s, int threads) {
 
 }  // namespace
 
-// y [count, out] of x [count, in]; weights: w1, b1, w2, b2, w3, b3 as torch's Linear keeps them.
-GST_EXPORT int gst_mlp_forward(int count, int in, int hidden, int out, const float* x, const float* const* weights,
-                               float* y, int threads) {
+// y [count, out] of x [count, in], whose neighbours along a row and down a column are so far apart;
+// weights: w1, b1, w2, b2, w3, b3 as torch's Linear keeps them.
+GST_EXPORT int gst_mlp_forward(int count, int in, int hidden, int out, const float* x, int64_t row, int64_t column,
+                               const float* const* weights, float* y, int threads) {
   const Sizes sizes{in, hidden, out};
+  const Rows all{x, (ptrdiff_t)row, (ptrdiff_t)column};
   if (!fits(count, sizes, threads)) return kBadSize;
   try {
     const Layers net(sizes, weights);
@@ -198,7 +210,7 @@ GST_EXPORT int gst_mlp_forward(int count, int in, int hidden, int out, const flo
     for (int first = 0; first < count; first += kRows) {
       const int n = std::min(kRows, count - first);
       alignas(64) float h1[kRows * kWidest], h2[kRows * kWidest];
-      hidden_layers(net, x + (ptrdiff_t)first * in, n, h1, h2);
+      hidden_layers(net, all.from(first), n, h1, h2);
       product<false>(n, hidden, net.out_pad, h2, hidden, 1, net.w3, h1, net.b3);
       for (int r = 0; r < n; r++)
         std::memcpy(y + (ptrdiff_t)(first + r) * out, h1 + r * net.out_pad, sizeof(float) * (size_t)out);
@@ -209,29 +221,31 @@ GST_EXPORT int gst_mlp_forward(int count, int in, int hidden, int out, const flo
   return kOk;
 }
 
-// Gradients from g_y [count, out]: g_x [count, in] (may be null) and those of the weights, in order.
-GST_EXPORT int gst_mlp_backward(int count, int in, int hidden, int out, const float* x, const float* const* weights,
-                                const float* g_y, float* g_x, float* const* g_weights, int threads) {
+// Gradients from g_y [count, out]: g_x (may be null) and those of the weights, in order.
+GST_EXPORT int gst_mlp_backward(int count, int in, int hidden, int out, const float* x, int64_t row, int64_t column,
+                                const float* const* weights, const float* g_y, float* g_x, int64_t g_row,
+                                int64_t g_column, float* const* g_weights, int threads) {
   const Sizes sizes{in, hidden, out};
+  const Rows all{x, (ptrdiff_t)row, (ptrdiff_t)column};
+  const Strided<float> pull{g_x, (ptrdiff_t)g_row, (ptrdiff_t)g_column};
   if (!fits(count, sizes, threads)) return kBadSize;
   try {
     const Layers net(sizes, weights);
     const size_t size = Sums::size(net);
     Buffer<float> sums;
-    float* all = sums.reserve(size * kSegments);
+    float* totals = sums.reserve(size * kSegments);
     const int blocks = (count + kRows - 1) / kRows, each = (blocks + kSegments - 1) / kSegments;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (int s = 0; s < kSegments; s++) {
-      float* mine = all + s * size;
+      float* mine = totals + s * size;
       std::fill(mine, mine + size, 0.f);
       Sums at(net, mine);
       for (int b = s * each; b < std::min(blocks, (s + 1) * each); b++) {
         const int first = b * kRows, n = std::min(kRows, count - first);
-        block_backward(net, x + (ptrdiff_t)first * in, g_y + (ptrdiff_t)first * out, n, at,
-                       g_x ? g_x + (ptrdiff_t)first * in : nullptr);
+        block_backward(net, all.from(first), g_y + (ptrdiff_t)first * out, n, at, pull.from(first));
       }
     }
-    gather_sums(net, all, kSegments, g_weights);
+    gather_sums(net, totals, kSegments, g_weights);
   } catch (const std::bad_alloc&) {
     return kNoMemory;
   }

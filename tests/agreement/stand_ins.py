@@ -5,11 +5,16 @@ written down here anew, in plain torch, from the same facts. With them our calls
 real where there is no GPU: a transposed matrix or a wrong unit draws another picture.
 """
 
+import sys
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from gstalker.render import gpu
+from gstalker.render.gsplat import GsplatRasterizer
+from gstalker.render.inria import InriaRasterizer
 
 TILE = 16
 
@@ -242,3 +247,26 @@ diff_gaussian_rasterization = SimpleNamespace(
 diff_gaussian_rasterization_later = SimpleNamespace(
     GaussianRasterizationSettings=AntialiasingSettings, GaussianRasterizer=GaussianRasterizer
 )
+
+
+# ---------------------------------------------------------------------- our backends over them
+
+BACKENDS = {
+    "gsplat": (GsplatRasterizer, "gsplat", gsplat),
+    "inria": (InriaRasterizer, "diff_gaussian_rasterization", diff_gaussian_rasterization),
+    "inria, later": (
+        InriaRasterizer,
+        "diff_gaussian_rasterization",
+        diff_gaussian_rasterization_later,
+    ),
+}
+"""Our class, the package's name, and what stands in for it."""
+
+
+def make(name, monkeypatch):
+    """A backend of ours over its stand-in, on any device and in any precision."""
+    kind, package, stand_in = BACKENDS[name]
+    monkeypatch.setitem(sys.modules, package, stand_in)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "check", lambda splats: None)
+    return kind()

@@ -12,39 +12,15 @@ import pytest
 import stand_ins
 import torch
 from scenes import NAMES, everything, relative, scene, wall
+from stand_ins import BACKENDS, make
 
 from gstalker.errors import BackendMissing
 from gstalker.render import gpu
-from gstalker.render.gsplat import GsplatRasterizer
-from gstalker.render.inria import InriaRasterizer
 from gstalker.render.reference import ReferenceRasterizer
 from gstalker.types import Camera, Splats
 
-PACKAGES = {
-    "gsplat": (GsplatRasterizer, "gsplat", stand_ins.gsplat),
-    "inria": (
-        InriaRasterizer,
-        "diff_gaussian_rasterization",
-        stand_ins.diff_gaussian_rasterization,
-    ),
-    "inria, later": (
-        InriaRasterizer,
-        "diff_gaussian_rasterization",
-        stand_ins.diff_gaussian_rasterization_later,
-    ),
-}
 
-
-def make(name, monkeypatch):
-    """The backend over its stand-in, on the CPU and in any precision."""
-    kind, package, stand_in = PACKAGES[name]
-    monkeypatch.setitem(sys.modules, package, stand_in)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(gpu, "check", lambda splats: None)
-    return kind()
-
-
-@pytest.fixture(params=PACKAGES)
+@pytest.fixture(params=BACKENDS)
 def rasterizer(request, monkeypatch):
     return make(request.param, monkeypatch)
 
@@ -190,7 +166,7 @@ def test_splats_that_the_kernels_would_misread_are_refused(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["gsplat", "inria"])
 def test_without_a_gpu_the_sentence_says_what_to_use(name, monkeypatch):
-    kind, package, stand_in = PACKAGES[name]
+    kind, package, stand_in = BACKENDS[name]
     monkeypatch.setitem(sys.modules, package, stand_in)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BackendMissing, match="needs a CUDA device.*\n.*rasterizer.name=native"):

@@ -93,7 +93,7 @@ def trained_scene(folder: Path, count: int | None = None, side: int | None = Non
         title += f" ({len(splats):,} Gaussians resampled with jitter, covered area kept)"
         splats = resampled(splats, count)
     if side is not None and side != max(camera.width, camera.height):
-        title += f" ({camera.width} x {camera.height} px enlarged)"
+        title += f" (filmed at {camera.width} x {camera.height} px)"
         camera = scaled(camera, side)
     title += f", {len(splats):,} Gaussians, {camera.width} x {camera.height} px"
     key = f"{run.path.name}-{len(splats)}-{max(camera.width, camera.height)}"

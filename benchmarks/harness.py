@@ -1,83 +1,239 @@
-"""Warm-up, repeats, and a yardstick: machines are shared and noisy, ratios are not."""
+"""Warm up, repeat, keep the least and the spread: machines are shared and noisy.
+
+Here: the clock, what a measurement is, and the bench that collects measurements. What a time is
+worth on this machine is ``yardstick``; how it is told is ``table``.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import platform
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.yardstick import Yardsticks
 from gstalker import files
 from gstalker.callbacks.provenance import machine_card
+from gstalker.errors import GSTalkerError
 
-YARDSTICK_SIDE = 768
-"""Side of the matrices whose product is the yardstick: compute bound, some milliseconds."""
+Clock = Callable[[], float]
+"""Seconds from some beginning."""
+Counts = dict[str, float | str | None]
+"""What does not depend on noise; a text says why there is no number."""
+
+WHAT, VERSION = "gstalker benchmarks", 1
+BUSY_LOAD = 0.5
+"""A load average above this before we begin means that somebody else is using the machine."""
+LEAST_REPEATS = 5
+WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Milliseconds of one part."""
+class Result:
+    """One measured thing."""
 
-    name: str
-    least_ms: float
-    median_ms: float
-    spread_ms: float
+    key: str
+    """Its name in files; the same thing has the same key in every run."""
+    title: str
+    """Its name for people."""
+    unit: str
+    """ms, s, it/s, frames/s or MiB."""
+    value: float
+    """The headline: the least of times, the median of rates, the peak of memory."""
+    least: float | None = None
+    """Of times; of rates the one that goes with the least time."""
+    median: float | None = None
+    spread: float | None = None
     """From the first to the third quartile."""
-    ratio: float
-    """Least time over the yardstick's least time in the same run."""
+    repeats: int = 1
+    threads: int | None = None
+    """That were allowed, where fewer than the bench's."""
+    counts: Counts = field(default_factory=dict)
+    """Entries, lanes, bytes, and whatever else is the same on every machine."""
+
+    @property
+    def time_ms(self) -> float | None:
+        """Milliseconds for one of it; none for memory."""
+        if self.unit.endswith("/s"):
+            return 1e3 / self.value if self.value else None
+        return {"ms": self.value, "s": self.value * 1e3}.get(self.unit)
 
 
-def measure(
-    name: str,
+def repeat(
     part: Callable[[], object],
     *,
-    seconds: float = 2.0,
-    yardstick_ms: float | None = None,
-) -> Timing:
-    """Time ``part`` for about ``seconds``, after a warm-up of three calls."""
-    for _ in range(3):
+    seconds: float,
+    warm_up: int = WARM_UP,
+    clock: Clock = time.perf_counter,
+) -> list[float]:
+    """Seconds of each call of ``part``, for about ``seconds`` and at least five calls."""
+    for _ in range(warm_up):
         part()
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
-        begin = time.perf_counter()
+    times: list[float] = []
+    end = clock() + seconds
+    while len(times) < LEAST_REPEATS or clock() < end:
+        begin = clock()
         part()
-        times.append((time.perf_counter() - begin) * 1e3)
-    least = min(times)
-    first, median, third = np.percentile(times, [25, 50, 75])
-    ratio = least / (yardstick_ms or least)
-    return Timing(
-        name,
-        round(least, 3),
-        round(float(median), 3),
-        round(float(third - first), 3),
-        round(ratio, 3),
-    )
+        times.append(clock() - begin)
+    return times
 
 
-def yardstick() -> Timing:
-    """A float32 matrix product by torch: what this machine can do in this minute."""
-    a = torch.randn(YARDSTICK_SIDE, YARDSTICK_SIDE)
-    return measure(f"yardstick: {YARDSTICK_SIDE}^3 matrix product", lambda: a @ a)
+def time_result(key: str, title: str, times_s: Sequence[float], **more: Any) -> Result:
+    """Milliseconds out of the seconds of single calls; the headline is the least."""
+    first, median, third = (float(q) * 1e3 for q in np.percentile(times_s, [25, 50, 75]))
+    least = min(times_s) * 1e3
+    return Result(key, title, "ms", least, least, median, third - first, len(times_s), **more)
 
 
-def report(timings: list[Timing], path: Path | None) -> str:
-    """A Markdown table; with ``path``, also a JSON file with the machine's card."""
-    if path is not None:
-        card = {**machine_card(), "load": os.getloadavg()}
-        files.write_json(path, {"machine": card, "timings": [asdict(t) for t in timings]})
-        json.loads(path.read_text())
-    lines = [
-        "| part | least ms | median ms | spread ms | over yardstick |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {t.name} | {t.least_ms:.2f} | {t.median_ms:.2f} | {t.spread_ms:.2f} | {t.ratio:.2f} |"
-        for t in timings
-    ]
-    return "\n".join(lines)
+def rate_result(key: str, title: str, unit: str, times_s: Sequence[float], **more: Any) -> Result:
+    """A rate out of the seconds of single steps; the headline is that of the median step."""
+    first, median, third = (1 / float(q) for q in np.percentile(times_s, [25, 50, 75]))
+    best = 1 / min(times_s)
+    return Result(key, title, unit, median, best, median, first - third, len(times_s), **more)
+
+
+class Bench:
+    """Collects the measurements of one run.
+
+    Args:
+        seconds: spent on each measurement, about.
+        clock: for tests, one that does as it is told.
+    """
+
+    def __init__(self, seconds: float = 2.0, clock: Clock = time.perf_counter) -> None:
+        self.seconds = seconds
+        self.clock = clock
+        self.results: list[Result] = []
+
+    def time(self, key: str, title: str, part: Callable[[], object], **more: Any) -> Result:
+        """Measure one part."""
+        times = repeat(part, seconds=self.seconds, clock=self.clock)
+        return self.add(time_result(key, title, times, **more))
+
+    def add(self, result: Result) -> Result:
+        """Keep a result.
+
+        Raises:
+            ValueError: there is one of that key already.
+        """
+        if any(result.key == other.key for other in self.results):
+            raise ValueError(f"expected every key once, but got '{result.key}' again")
+        self.results.append(result)
+        return result
+
+
+# ---------------------------------------------------------------------- files
+
+
+def machine(load: float) -> dict[str, Any]:
+    """The machine's card: what it is, what runs on it, and how busy it was before we began."""
+    return {
+        **machine_card(),
+        "processor": processor(),
+        "load": round(load, 2),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+    }
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Its name, as it calls itself."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def load_average() -> float:
+    """Of the last minute."""
+    return os.getloadavg()[0]
+
+
+def warnings_of(record: dict[str, Any]) -> list[str]:
+    """What a reader of a record must know before believing its times."""
+    told = []
+    load = record["machine"]["load"]
+    if load > BUSY_LOAD:
+        told.append(
+            f"the load average was {load:.2f} before we began: "
+            "something else was running, so times here are upper limits."
+        )
+    drift = record["yardsticks"]["drift"]
+    if drift > 0.1:
+        told.append(
+            f"the yardsticks before and after differ by {drift:.0%}: the machine was not the same "
+            "throughout; compare counts rather than times."
+        )
+    return told
+
+
+def as_record(
+    command: str, machine_told: dict[str, Any], yardsticks: Yardsticks, results: Sequence[Result]
+) -> dict[str, Any]:
+    """One run as it stands in a file; numbers keep five digits."""
+    told = {}
+    for result in results:
+        entry = {k: v for k, v in asdict(result).items() if v is not None and k != "key"}
+        room = yardsticks.room_mflop(result.time_ms, result.threads)
+        told[result.key] = _rounded({**entry, **({} if room is None else {"room_mflop": room})})
+    return {
+        "what": WHAT,
+        "version": VERSION,
+        "command": command,
+        "machine": machine_told,
+        "yardsticks": _rounded(yardsticks.as_dict()),
+        "results": told,
+    }
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A file that this program wrote.
+
+    Raises:
+        GSTalkerError: it cannot be read, or is not one.
+    """
+    record = files.read_json(path)
+    if not isinstance(record, dict) or record.get("what") != WHAT:
+        raise GSTalkerError(f"{path} is not a file of `python -m benchmarks`.")
+    if record.get("version") != VERSION:
+        raise GSTalkerError(
+            f"{path} is of version {record.get('version')} of the benchmarks; this is {VERSION}.\n"
+            "  Measure again."
+        )
+    return record
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single dashes: fit for a file's name.
+
+    >>> slug("Intel(R) Xeon(R) Processor @ 2.80GHz")
+    'intel-r-xeon-r-processor-2-80ghz'
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else " " for c in text.lower())
+    return "-".join(kept.split())
+
+
+def threads_here() -> int:
+    """Threads that kernels and torch use."""
+    return torch.get_num_threads()
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return float(statistics.median(values))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return value

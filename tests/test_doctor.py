@@ -109,4 +109,4 @@ def test_a_model_file_that_is_another_is_called_different():
 
 
 def test_the_packages_of_a_backend_are_read_from_its_text():
-    assert doctor.imported_packages("gstalker.render.gsplat") == ["gsplat", "torch"]
+    assert doctor.imported_packages("gstalker.render.gsplat") == ["gsplat", "jaxtyping", "torch"]

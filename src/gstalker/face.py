@@ -127,7 +127,7 @@ def mouth_boxes(landmarks: np.ndarray, face: FaceLayout, width: int, height: int
         )
     left, right = landmarks[seen][:, face.eye_corners[0]], landmarks[seen][:, face.eye_corners[1]]
     ruler = float(np.median(np.linalg.norm(left - right, axis=-1)))
-    nearest = seen[np.abs(np.arange(len(landmarks))[:, None] - seen[None]).argmin(1)]
+    nearest = _nearest(seen, len(landmarks))
     centre = landmarks[nearest][:, list(face.lips)].mean(1)
     reach = np.array(MOUTH_BOX) * ruler
     size = np.maximum(np.round([reach[0] + reach[2], reach[1] + reach[3]]), 1).astype(int)
@@ -138,3 +138,12 @@ def mouth_boxes(landmarks: np.ndarray, face: FaceLayout, width: int, height: int
     boxes[:, :2] = np.minimum(boxes[:, :2], limit[:2] - 1)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     return boxes
+
+
+def _nearest(ids: np.ndarray, count: int) -> np.ndarray:
+    """For each of ``0 .. count - 1`` the nearest of the ascending ``ids``, the lower of two."""
+    after = np.searchsorted(ids, np.arange(count)).clip(0, len(ids) - 1)
+    before = (after - 1).clip(0)
+    frames = np.arange(count)
+    nearer = np.abs(frames - ids[before]) <= np.abs(ids[after] - frames)
+    return ids[np.where(nearer, before, after)]

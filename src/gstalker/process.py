@@ -1,8 +1,9 @@
-"""Settings of this process that pay on a CPU, made once by the command line before torch is loaded.
+"""Settings of this process that pay on a CPU, made once by the command line before work begins.
 
-A library import must not make them, so a notebook does without. Both were measured: spinning
-shortly between parallel loops saves 5 to 15 % of a training step on two cores, keeping freed
-memory saves the page faults of every large temporary (5 to 25 %).
+A library import must not make them, so a notebook does without. Measured: keeping freed memory
+saves the page faults of every large temporary (5 to 25 % of a training step). OpenMP's waiting is
+left as it is: our kernels share torch's pool, and workers that fall asleep between two kernels
+(``GOMP_SPINCOUNT=1000``) cost 10 to 15 % of a step.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 32 << 20
 """The most that glibc accepts."""
 _TRIM_THRESHOLD_BYTES = 1 << 30
-_SPIN_COUNT = "1000"
 
 
 def tune() -> None:
     """Make the settings; what the environment already says stays."""
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

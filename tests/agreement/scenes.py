@@ -48,14 +48,21 @@ def pulls(render: Render, seed=1):
     ).sum()
 
 
-def everything(rasterizer, splats, camera):
+def wall(camera, seed=2):
+    """A background for the camera's pictures, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(camera.height, camera.width, 3, generator=generator, dtype=torch.float64)
+
+
+def everything(rasterizer, splats, camera, background=None):
     """The render and all gradients, the centres' among them."""
     tensors = leaves(splats)
-    render = rasterizer(Splats(*tensors), camera)
+    render = rasterizer(Splats(*tensors), camera, background)
     pulls(render).backward()
     return render, [t.grad for t in tensors] + [render.means2d.grad]
 
 
 def relative(found, wanted):
     """Relative L2 distance."""
-    return float((found.double() - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    found, wanted = found.detach().double(), wanted.detach()
+    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))

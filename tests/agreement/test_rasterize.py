@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scenes import NAMES, everything, leaves, pulls, relative, scene
+from scenes import NAMES, everything, leaves, pulls, relative, scene, wall
 
 from gstalker.native import library
 from gstalker.render.native import NativeRasterizer
@@ -19,14 +19,19 @@ GRADIENT_TOLERANCE = 1e-4
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("behind", [False, True], ids=["black", "background"])
 @pytest.mark.parametrize(
     ("n", "width", "height"), [(200, 96, 80), (60, 33, 17), (5, 1, 1), (40, 130, 3)]
 )
-def test_picture_alpha_and_all_gradients_agree(isa, n, width, height):
+def test_picture_alpha_and_all_gradients_agree(isa, behind, n, width, height):
     splats, camera = scene(n, width, height)
-    wanted, wanted_gradients = everything(ReferenceRasterizer(), splats, camera)
+    background = wall(camera) if behind else None
+    wanted, wanted_gradients = everything(ReferenceRasterizer(), splats, camera, background)
     found, gradients = everything(
-        NativeRasterizer(isa), splats.to(torch.float32), camera.to(torch.float32)
+        NativeRasterizer(isa),
+        splats.to(torch.float32),
+        camera.to(torch.float32),
+        background.float() if behind else None,
     )
     torch.testing.assert_close(found.image.double(), wanted.image, atol=IMAGE_TOLERANCE, rtol=0)
     torch.testing.assert_close(found.alpha.double(), wanted.alpha, atol=IMAGE_TOLERANCE, rtol=0)
@@ -117,6 +122,23 @@ def test_float64_is_refused_with_a_reason():
     splats, camera = scene(3, 8, 8)
     with pytest.raises(ValueError, match="expected float32 splats on the CPU"):
         NativeRasterizer()(splats, camera)
+
+
+def test_a_background_of_another_size_or_type_is_refused():
+    splats, camera = scene(3, 8, 8)
+    splats, camera = splats.to(torch.float32), camera.to(torch.float32)
+    for wrong in (torch.zeros(8, 9, 3), torch.zeros(8, 8, 3, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="expected a float32 background of shape"):
+            NativeRasterizer()(splats, camera, wrong)
+
+
+def test_a_background_receives_no_gradient():
+    splats, camera = scene(3, 8, 8)
+    for rasterizer, dtype in ((ReferenceRasterizer(), torch.float64), (NativeRasterizer(), None)):
+        dtype = dtype or torch.float32
+        background = wall(camera).to(dtype).requires_grad_()
+        everything(rasterizer, splats.to(dtype), camera.to(dtype), background)
+        assert background.grad is None
 
 
 DAMAGE = {

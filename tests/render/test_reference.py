@@ -52,6 +52,14 @@ def test_one_round_gaussian_by_hand():
     assert render.means2d[0, 0].tolist() == [4.5, 4.5]
 
 
+def test_the_background_shines_through_and_leaves_alpha_alone():
+    background = torch.full((9, 9, 3), 0.5, dtype=torch.float64)
+    render = ReferenceRasterizer()(splat(), camera(), background)
+    assert render.image[0, 4, 4].tolist() == pytest.approx([0.9, 0.5, 0.3])
+    assert render.image[0, 0, 0].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    assert render.alpha[0, 4, 4, 0].item() == pytest.approx(0.8)
+
+
 def test_the_nearer_gaussian_hides_the_farther_one():
     near, far = splat(z=4, opacity=0.6, rgb=(1, 0, 0)), splat(z=8, opacity=0.5, rgb=(0, 1, 0))
     for order in ((near, far), (far, near)):

@@ -46,4 +46,4 @@ class Preview(L.Callback):
         if columns:
             pixels = (torch.cat(columns, dim=1).clamp(0, 1) * 255).round().byte().numpy()
             with files.replacing(self.path) as temporary:
-                Image.fromarray(pixels).save(temporary)
+                Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)

@@ -51,7 +51,7 @@ class FrameDataset(Dataset[FrameBatch]):
         """
         capture = self.capture
         track = track or self.track
-        image = torch.from_numpy(capture.frame(index)).float().div_(255)
+        image = torch.from_numpy(capture.frame(index)).div(255)
         centre = np.array([index if sound_of is None else sound_of])
         return FrameBatch(
             frame_ids=torch.tensor([index]),

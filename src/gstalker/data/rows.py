@@ -38,8 +38,11 @@ class Rows:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._file is None:
             self._file = os.open(self._path, os.O_RDONLY)
-        data = os.pread(self._file, self._row_bytes, self._offset + index * self._row_bytes)
-        return np.frombuffer(bytearray(data), self.dtype).reshape(self.shape[1:])
+        row = np.empty(self.shape[1:], self.dtype)
+        at = self._offset + index * self._row_bytes
+        if os.preadv(self._file, [row.reshape(-1).view(np.uint8).data], at) != self._row_bytes:
+            raise ValueError(f"{self._path} has become shorter while it was read")
+        return row
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gstalker.data.windows import NEIGHBOURS, ROWS
+from gstalker.deform import kernels
 from gstalker.types import AudioWindow
 
 _SLOPE = 0.02
@@ -71,7 +73,7 @@ class Whitening(nn.Module):
 
     def forward(self, rows: Float[Tensor, "*any D"]) -> Float[Tensor, "*any E"]:
         """The rows in their own main directions."""
-        return (rows - self.mean) @ self.basis
+        return F.linear(rows, self.basis.T, -self.mean @ self.basis)
 
 
 class AudioNet(nn.Module):
@@ -89,7 +91,7 @@ class AudioNet(nn.Module):
         super().__init__()
         self.whitening = Whitening(dim, config.components)
         widths = (self.whitening.dim, 32, 32, 64, 64)
-        self.window = nn.Sequential(*_strided(widths), nn.Flatten())
+        self.window = nn.Sequential(*_strided(widths))
         self.head = nn.Sequential(
             nn.Linear(64, 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, config.code)
         )
@@ -104,8 +106,8 @@ class AudioNet(nn.Module):
         if self.attention is None:
             features = features[:, centre : centre + 1]
         b, w = features.shape[:2]
-        rows = self.whitening(features).reshape(b * w, ROWS, -1).transpose(1, 2)
-        codes = self.head(self.window(rows)).view(b, w, -1)
+        rows = self.whitening(features).reshape(b * w, ROWS, -1)
+        codes = self.head(_listen(self.window, rows)[:, 0]).view(b, w, -1)
         code = codes[:, 0] if self.attention is None else self.attention(codes)
         if self.eye is None:
             return code
@@ -125,8 +127,18 @@ class _Attention(nn.Module):
         self.mix = nn.Linear(len(NEIGHBOURS), len(NEIGHBOURS))
 
     def forward(self, codes: Float[Tensor, "B W A"]) -> Float[Tensor, "B A"]:
-        weights = self.mix(self.scores(codes.transpose(1, 2))[:, 0]).softmax(dim=1)
+        weights = self.mix(_listen(self.scores, codes)[..., 0]).softmax(dim=1)
         return (weights[:, None] @ codes)[:, 0]
+
+
+def _listen(layers: nn.Sequential, rows: Float[Tensor, "B L C"]) -> Float[Tensor, "B M O"]:
+    """Convolutions with LeakyReLU over rows, channels last."""
+    if not kernels.listening_fits(rows):
+        return layers(rows.transpose(1, 2)).transpose(1, 2)
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv1d)]
+    weights = [(c.weight, c.bias) for c in convolutions if c.bias is not None]
+    stride = convolutions[0].stride[0]
+    return kernels.leaky_convs(rows, weights, stride=stride, slope=_SLOPE)
 
 
 def _strided(widths: Sequence[int]) -> list[nn.Module]:

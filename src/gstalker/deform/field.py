@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.deform import kernels
+from gstalker.deform.place import WIDTHS, Changes
 from gstalker.encode import make_encoder
 from gstalker.types import Deltas
 
@@ -68,6 +71,7 @@ class DeformationField(nn.Module):
 
     low: Tensor
     span: Tensor
+    gain: Tensor
 
     def __init__(
         self, means: Float[Tensor, "N 3"], code: int, config: FieldConfig, margin: float = 0.5
@@ -85,46 +89,54 @@ class DeformationField(nn.Module):
             base=e.base,
             finest=e.finest,
         )
-        self.gains = {
-            name: (width, gain)
-            for name, width, gain in (
-                ("means", 3, config.means),
-                ("scales", 3, config.scales),
-                ("quats", 4, config.quats),
-                ("opacities", 1, config.opacities),
-                ("sh", 3, config.sh),
-            )
-            if gain
-        }
+        gains = {name: getattr(config, name) for name in WIDTHS if getattr(config, name)}
+        widths = [WIDTHS[name] for name in gains]
+        self.columns = {name: sum(widths[:k]) for k, name in enumerate(gains)}
+        each = [gain for name, gain in gains.items() for _ in range(WIDTHS[name])]
+        self.register_buffer("gain", torch.tensor(each), persistent=False)
         self.gate = nn.Linear(self.encoder.dim, code, bias=False) if config.gate else None
         self.position = nn.Linear(self.encoder.dim, config.hidden)
         self.condition = nn.Linear(code, config.hidden, bias=False)
         self.hidden = nn.Linear(config.hidden, config.hidden)
-        self.out = nn.Linear(config.hidden, sum(width for width, _ in self.gains.values()))
+        self.out = nn.Linear(config.hidden, sum(widths))
         nn.init.normal_(self.out.weight, std=1e-3)  # starts as stillness, with a way out of it
         nn.init.zeros_(self.out.bias)
 
     def encode(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features of positions in head space."""
-        return self.encoder((means - self.low) / self.span * 2 - 1)
+        return self.encoder(self.locate(means))
+
+    def locate(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Positions in the encoder's box, [-1, 1] on each axis."""
+        return (means - self.low) / self.span * 2 - 1
 
     def forward(self, means: Float[Tensor, "N 3"], code: Float[Tensor, " A"]) -> Deltas:
         """Changes of every Gaussian under one frame's code."""
-        features = self.encode(means)
-        # ReLU(W [f, c] + b) split by input: where the code is not gated it is one row, not N.
-        voice = self.condition(code if self.gate is None else self.gate(features) * code)
-        hidden = torch.relu(self.position(features) + voice)
-        out = self.out(torch.relu(self.hidden(hidden)))
-        return self._split(out)
+        return self.changes(means, code).deltas()
 
-    def _split(self, out: Float[Tensor, "N O"]) -> Deltas:
-        parts: dict[str, Tensor] = {}
-        start = 0
-        for name, (width, gain) in self.gains.items():
-            parts[name] = out[:, start : start + width] * gain
-            start += width
-        if "opacities" in parts:
-            parts["opacities"] = parts["opacities"][:, 0]
-        if "sh" in parts:
-            parts["sh"] = parts["sh"][:, None]
-        return Deltas(**parts)
+    def changes(self, means: Float[Tensor, "N 3"], code: Float[Tensor, " A"]) -> Changes:
+        """The same, side by side in one tensor."""
+        return self.answer(self.encode(means), code)
+
+    def answer(self, features: Float[Tensor, "N D"], code: Float[Tensor, " A"]) -> Changes:
+        """Changes of Gaussians whose position features are at hand."""
+        layers = (
+            *self._first_layer(code),
+            *(self.hidden.weight, self.hidden.bias),
+            *self._last_layer(),
+        )
+        if kernels.perceptron_fits(features, self.hidden.out_features, self.out.out_features):
+            return Changes(kernels.perceptron(features, *layers), self.columns)
+        w1, b1, w2, b2, w3, b3 = layers
+        hidden = torch.relu(F.linear(torch.relu(F.linear(features, w1, b1)), w2, b2))
+        return Changes(F.linear(hidden, w3, b3), self.columns)
+
+    def _first_layer(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """``W [f, gate(f) * code] + b`` is linear in ``f``: one small matrix a frame."""
+        position, condition = self.position, self.condition.weight
+        if self.gate is None:
+            return position.weight, position.bias + condition @ code
+        return position.weight + (condition * code) @ self.gate.weight, position.bias
+
+    def _last_layer(self) -> tuple[Tensor, Tensor]:
+        return self.out.weight * self.gain[:, None], self.out.bias * self.gain

@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.deform import kernels
 from gstalker.gaussians.rotations import matrix_to_quat, quat_multiply
 from gstalker.types import Splats
 
@@ -73,10 +75,14 @@ def pose_numbers(
     viewmats: Float[Tensor, "*F 4 4"], rest_viewmat: Float[Tensor, "4 4"]
 ) -> Float[Tensor, "*F 6"]:
     """A pose as six numbers: rotation vector (radians) and translation (cm) away from rest."""
-    turn = matrix_to_quat(viewmats[..., :3, :3] @ rest_viewmat[:3, :3].T)
-    turn = torch.where(turn[..., :1] < 0, -turn, turn)
+    turn = viewmats[..., :3, :3] @ rest_viewmat[:3, :3].T
+    # R - R^T holds 2 sin(angle) times the axis, and 1 + trace is 4 cos^2(angle / 2). At half a
+    # turn both vanish, and a head that far from rest has no direction to speak of.
+    twist = turn - turn.mT
+    axis = torch.stack([twist[..., 2, 1], twist[..., 0, 2], twist[..., 1, 0]], dim=-1)
+    cosine = (1 + turn.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)).clamp_min(1e-6).sqrt()
     shift = viewmats[..., :3, 3] - rest_viewmat[:3, 3]
-    return torch.cat([2 * turn[..., 1:], shift], dim=-1)
+    return torch.cat([axis / cosine, shift], dim=-1)
 
 
 class PoseField(nn.Module):
@@ -104,25 +110,37 @@ class PoseField(nn.Module):
         self.register_buffer("deviation", poses.detach().std(0).clamp_min(1e-4))
         self.frequencies = config.frequencies
         self.gain = config.gain
-        self.mlp = nn.Sequential(
-            nn.Linear(3 * (1 + 2 * config.frequencies), config.hidden),
-            nn.ReLU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.ReLU(),
-            nn.Linear(config.hidden, 18),
-        )
-        last = self.mlp[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.normal_(last.weight, std=1e-3)
-        nn.init.zeros_(last.bias)
+        width = 3 * (1 + 2 * config.frequencies)
+        self.first = nn.Linear(width, config.hidden)
+        self.second = nn.Linear(config.hidden, config.hidden)
+        self.last = nn.Linear(config.hidden, 18)
+        nn.init.normal_(self.last.weight, std=1e-3)
+        nn.init.zeros_(self.last.bias)
 
     def forward(
         self, means: Float[Tensor, "N 3"], pose: Float[Tensor, " 6"]
     ) -> Float[Tensor, "N 3"]:
         """Movement of each position under one pose, in head space at rest."""
+        return self.answer(self.encode(means), pose)
+
+    def encode(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
+        """Position code: the position, and sines and cosines of its octaves."""
         x = (means - self.centre) / self.radius
         octaves = [x] + [
             wave(x * (2**k)) for k in range(self.frequencies) for wave in (torch.sin, torch.cos)
         ]
-        response = self.mlp(torch.cat(octaves, dim=1)).view(-1, 3, 6)
-        return self.gain * (response @ (pose / self.deviation).clamp(-4, 4))
+        return torch.cat(octaves, dim=1)
+
+    def answer(
+        self, features: Float[Tensor, "N D"], pose: Float[Tensor, " 6"]
+    ) -> Float[Tensor, "N 3"]:
+        """Movement of positions whose codes are at hand."""
+        first, second, last = self.first, self.second, self.last
+        strength = (pose / self.deviation).clamp(-4, 4) * self.gain
+        # Only what the pose makes of the last layer's 3 x 6 numbers is wanted, so it goes first.
+        w3 = torch.einsum("kph,p->kh", last.weight.view(3, 6, -1), strength)
+        b3 = last.bias.view(3, 6) @ strength
+        layers = (first.weight, first.bias, second.weight, second.bias, w3, b3)
+        if kernels.perceptron_fits(features, first.out_features, 3):
+            return kernels.perceptron(features, *layers)
+        return F.linear(torch.relu(second(torch.relu(first(features)))), w3, b3)

@@ -8,16 +8,24 @@ the planes). A level whose grid points fit the table is stored whole; a finer on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.errors import RunError
+
 PLANES = ((0, 1), (1, 2), (0, 2))
 """Axes of the three planes."""
 PRIME = 2654435761
 """Multiplier of the second coordinate in the hash (Müller et al. 2022, equation 4)."""
+
+SPREAD = 1e-2
+"""Tables start uniformly within this, rather than instant-ngp's 1e-4: with so little, our trial's
+field woke up late."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,7 @@ class HashTriPlane(nn.Module):
         self.levels = make_levels(levels, log2_table, base, finest)
         self.features_per_level = features_per_level
         entries = self.levels[-1].offset + self.levels[-1].size
-        # 1e-2 rather than instant-ngp's 1e-4: with so little, our trial's field woke up late.
-        self.tables = nn.Parameter((torch.rand(entries, features_per_level) * 2 - 1) * 1e-2)
+        self.tables = nn.Parameter((torch.rand(entries, features_per_level) * 2 - 1) * SPREAD)
         self.dim = len(self.levels) * features_per_level
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
@@ -113,6 +120,33 @@ class HashTriPlane(nn.Module):
         low = corner(0, 0) * (1 - fu) + corner(1, 0) * fu
         high = corner(0, 1) * (1 - fu) + corner(1, 1) * fu
         return low * (1 - fv) + high * fv
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **named: Any
+    ) -> None:
+        refuse_tables_of("tinycudann", "planes.0.params", state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest, **named)
+
+
+def refuse_tables_of(encoder: str, key: str, state_dict: Mapping[str, Any], prefix: str) -> None:
+    """Refuse to load what another kind of encoder has learned.
+
+    Args:
+        encoder: the other kind's name.
+        key: a name that stands in its states alone.
+        state_dict: to be loaded.
+        prefix: of the encoder's names in it.
+
+    Raises:
+        RunError: it is the other's.
+    """
+    if prefix + key in state_dict:
+        raise RunError(
+            f"these features were learned by the encoder '{encoder}', which lays its grid over the "
+            "head in another way: here they would be noise.\n"
+            "  Use the encoder that the run was trained with, method.deform.field.encoder.name, "
+            "or train again."
+        )
 
 
 def unit_cube(x: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

@@ -15,9 +15,6 @@ from gstalker.native import library
 _P, _I = ctypes.c_void_p, ctypes.c_int
 
 _AXES = 3
-_LANES = 16
-"""The kernels' scratch holds each coordinate and feature of all points, their number rounded up to
-this: ``kAxes`` and ``kLanes`` of the sources."""
 
 
 class _CLevel(ctypes.Structure):
@@ -55,11 +52,12 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, tables: Tensor, levels: list[Level]) -> Tensor:
         points, tables = points.contiguous(), tables.contiguous()
-        out = torch.empty(len(points), len(levels) * tables.shape[1])
+        # Feature by feature, as the kernels write it and the perceptron's kernel reads it
+        out = library.columns(len(points), len(levels) * tables.shape[1])
         kernel = library.declare(library.load(), "gst_hashgrid_forward", *_GRID, _P, _P, _P, _I)
         p = library.pointer
         status = kernel(
-            *_grid(points, tables, levels), p(points), p(tables), p(out), library.threads()
+            *_grid(points, tables, levels), p(points), p(tables), out.data_ptr(), library.threads()
         )
         library.check(status, "gst_hashgrid_forward")
         ctx.save_for_backward(points, tables)
@@ -70,18 +68,18 @@ class _Encode(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_out: Tensor) -> tuple[Any, ...]:
         points, tables = ctx.saved_tensors
-        g_tables = torch.zeros_like(tables)
+        g_tables = torch.empty_like(tables)
         g_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
         # Held by names until the kernel has run: an address keeps nothing alive
-        g_out = g_out.contiguous()
-        scratch = torch.empty(_AXES + g_out.shape[1], -(-len(points) // _LANES) * _LANES)
+        g_out = library.as_columns(g_out)
+        scratch = library.columns(len(points), _AXES)
         kernel = library.declare(
             library.load(), "gst_hashgrid_backward", *_GRID, _P, _P, _P, _P, _P, _P, _I
         )
         p = library.pointer
         status = kernel(
             *_grid(points, tables, ctx.levels), p(points), p(tables),
-            p(g_out), p(scratch), p(g_tables), p(g_points), library.threads(),
+            g_out.data_ptr(), scratch.data_ptr(), p(g_tables), p(g_points), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_hashgrid_backward")
         return g_points, g_tables, None

@@ -25,7 +25,12 @@ _P, _I = ctypes.c_void_p, ctypes.c_int
 
 
 def l1_dssim(
-    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"], dssim_weight: float = 0.2
+    pred: Float[Tensor, "B H W 3"],
+    truth: Float[Tensor, "B H W 3"],
+    dssim_weight: float = 0.2,
+    *,
+    boxes: Int[Tensor, "B 4"] | None = None,
+    box_weight: float = 0.0,
 ) -> Float[Tensor, ""]:
     """``(1 - w) mean|pred - truth| + w (1 - mean SSIM)`` (Kerbl et al. 2023, equation 7).
 
@@ -33,14 +38,17 @@ def l1_dssim(
         pred: pictures; the gradient goes here alone.
         truth: of the same shape.
         dssim_weight: w.
+        boxes: if given, ``box_weight * region_l1(pred, truth, boxes)`` is added.
+        box_weight: of that.
 
     Raises:
         ValueError: the shapes differ.
     """
     _same(pred, truth)
     if native_fits(pred, truth):
-        return _Fused.apply(pred, truth, dssim_weight)
-    return reference_l1_dssim(pred, truth, dssim_weight)
+        return _Fused.apply(pred, truth, dssim_weight, boxes if box_weight else None, box_weight)
+    loss = reference_l1_dssim(pred, truth, dssim_weight)
+    return loss if boxes is None else loss + box_weight * region_l1(pred, truth, boxes)
 
 
 def reference_l1_dssim(
@@ -101,11 +109,14 @@ def region_l1(
             count, and a box that holds no pixel counts as no error.
     """
     errors = []
-    for p, t, corners in zip(pred, truth, boxes.clamp_min(0).tolist(), strict=True):
-        x0, y0, x1, y1 = corners
-        difference = (p[y0:y1, x0:x1] - t[y0:y1, x0:x1]).abs()
+    for p, t, window in zip(pred, truth, _windows(boxes), strict=True):
+        difference = (p[window] - t[window]).abs()
         errors.append(difference.sum() / max(difference.numel(), 1))
     return torch.stack(errors).mean()
+
+
+def _windows(boxes: Tensor) -> list[tuple[slice, slice]]:
+    return [(slice(y0, y1), slice(x0, x1)) for x0, y0, x1, y1 in boxes.clamp_min(0).tolist()]
 
 
 def native_fits(*pictures: Tensor) -> bool:
@@ -116,26 +127,49 @@ def native_fits(*pictures: Tensor) -> bool:
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, pred: Tensor, truth: Tensor, dssim_weight: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        pred: Tensor,
+        truth: Tensor,
+        dssim_weight: float,
+        boxes: Tensor | None,
+        box_weight: float,
+    ) -> Tensor:
         pairs = list(zip(pred, truth, strict=True))
-        gradient = torch.empty_like(pred, memory_format=torch.contiguous_format)
         wanted = ctx.needs_input_grad[0]
-        parts = [
-            _measure(p, t, dssim_weight, g if wanted else None)
-            for (p, t), g in zip(pairs, gradient, strict=True)
-        ]
-        if wanted:
-            ctx.save_for_backward(gradient if len(pairs) == 1 else gradient / len(pairs))
-        losses = [
-            (1 - dssim_weight) * l1 + dssim_weight * (1 - similarity) for l1, similarity in parts
-        ]
-        return torch.stack(losses).mean()
+        gradient = torch.empty_like(pred, memory_format=torch.contiguous_format) if wanted else None
+        loss = torch.zeros(())
+        for k, (p, t) in enumerate(pairs):
+            own = None if gradient is None else gradient[k]
+            l1, similarity = _measure(p, t, dssim_weight, own)
+            loss += (1 - dssim_weight) * l1 + dssim_weight * (1 - similarity)
+            if boxes is not None:
+                loss += box_weight * _add_region(p, t, _windows(boxes)[k], box_weight, own)
+        if gradient is not None:
+            ctx.save_for_backward(gradient if len(pairs) == 1 else gradient.div_(len(pairs)))
+        return loss / len(pairs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_loss: Tensor) -> tuple[Any, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * g_loss, None, None
+        scaled = gradient if g_loss.item() == 1 else gradient * g_loss
+        return scaled, None, None, None, None
+
+
+def _add_region(
+    pred: Tensor,
+    truth: Tensor,
+    window: tuple[slice, slice],
+    weight: float,
+    gradient: Tensor | None,
+) -> Tensor:
+    """One picture's mean error in a window; its weighted gradient is added to ``gradient``."""
+    difference = pred[window] - truth[window]
+    count = max(difference.numel(), 1)
+    if gradient is not None:
+        gradient[window].add_(difference.sign(), alpha=weight / count)
+    return difference.abs().sum() / count
 
 
 def _measure(

@@ -26,7 +26,8 @@ from gstalker.stages.handoff import Handoff, load_tensors
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.static import StaticConfig, StaticStage
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
+"""2: the fields ask where a Gaussian lay at the handoff, not where it has learned to lie."""
 
 
 @dataclass

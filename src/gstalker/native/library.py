@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -88,9 +91,27 @@ def best_isa() -> str:
     return supported_isas()[0]
 
 
+_limit = threading.local()
+
+
+@contextlib.contextmanager
+def limited(count: int) -> Iterator[None]:
+    """Let the kernels that this Python thread calls use at most ``count`` threads.
+
+    With one thread each, several frames can be drawn side by side.
+    """
+    before = getattr(_limit, "count", None)
+    _limit.count = count
+    try:
+        yield
+    finally:
+        _limit.count = before
+
+
 def threads() -> int:
-    """Threads that a kernel may use: torch's, whose pool it shares."""
-    return torch.get_num_threads()
+    """Threads that a kernel may use: torch's, whose pool it shares, or fewer where limited."""
+    limit = getattr(_limit, "count", None)
+    return torch.get_num_threads() if limit is None else min(limit, torch.get_num_threads())
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
@@ -109,12 +130,35 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
 
 
+LANES = 16
+"""Numbers in a vector of the kernels."""
+
+
+def columns(rows: int, width: int) -> Tensor:
+    """Room for ``[rows, width]`` kept column by column, each with room for whole vectors."""
+    return torch.empty(width, _room(rows))[:, :rows].T
+
+
+def as_columns(tensor: Tensor) -> Tensor:
+    """A tensor ``[rows, width]`` as :func:`columns` keeps it; the same one where it already is."""
+    rows, width = tensor.shape
+    end = tensor.storage_offset() + width * _room(rows)
+    if tensor.stride() == (1, _room(rows)) and tensor.untyped_storage().nbytes() >= 4 * end:
+        return tensor
+    return columns(rows, width).copy_(tensor)
+
+
+def _room(rows: int) -> int:
+    return -(-rows // LANES) * LANES
+
+
 def check(status: int, kernel: str) -> None:
     """Raise if a kernel refused its arguments."""
     if status:
         raise ValueError(f"kernel {kernel} refused its arguments (status {status})")
 
 
+@functools.cache
 def declare(kernels: ctypes.CDLL, name: str, *types: Any) -> Any:
     """A kernel's function with its argument types set."""
     function = getattr(kernels, name)

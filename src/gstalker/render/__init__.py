@@ -11,6 +11,9 @@ from __future__ import annotations
 import logging
 from typing import Protocol, runtime_checkable
 
+from jaxtyping import Float
+from torch import Tensor
+
 from gstalker.native import library
 from gstalker.plugins import resolve
 from gstalker.types import Camera, Render, Splats
@@ -30,8 +33,17 @@ RASTERIZERS = {
 class Rasterizer(Protocol):
     """Draws splats."""
 
-    def __call__(self, splats: Splats, camera: Camera) -> Render:
-        """The picture over black, with its alpha; one per camera of the batch."""
+    def __call__(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> Render:
+        """The picture over a still background, with its alpha; one per camera of the batch.
+
+        Args:
+            splats: what to draw.
+            camera: from where.
+            background: what shines through, behind every camera of the batch; black if not given.
+                It receives no gradient; what it does to the gradients of the splats is in them.
+        """
         ...
 
 

@@ -31,18 +31,23 @@ class NativeRasterizer:
     def __init__(self, isa: str | None = None) -> None:
         self._kernels = _Kernels(isa)
 
-    def __call__(self, splats: Splats, camera: Camera) -> Render:
+    def __call__(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> Render:
         """See :class:`gstalker.render.Rasterizer`.
 
         Raises:
-            ValueError: the splats are not float32 on the CPU.
+            ValueError: the splats or the background are not float32 on the CPU, or the background
+                is not of the picture's size.
         """
         if splats.means.dtype != torch.float32 or splats.means.device.type != "cpu":
             raise ValueError(
                 "expected float32 splats on the CPU, "
                 f"but got {splats.means.dtype} on {splats.means.device}"
             )
-        pictures = [self._one(splats, camera, k) for k in range(len(camera.viewmats))]
+        if background is not None:
+            background = _checked(background, camera)
+        pictures = [self._one(splats, camera, k, background) for k in range(len(camera.viewmats))]
         if len(pictures) == 1:
             return pictures[0]
         return Render(
@@ -52,7 +57,7 @@ class NativeRasterizer:
             radii=torch.cat([p.radii for p in pictures]),
         )
 
-    def _one(self, splats: Splats, camera: Camera, k: int) -> Render:
+    def _one(self, splats: Splats, camera: Camera, k: int, background: Tensor | None) -> Render:
         viewmat, K = camera.viewmats[k], camera.Ks[k]
         dirs = view_directions(splats.means, viewmat) if splats.sh.shape[1] > 1 else None
         colors = sh_to_rgb(splats.sh, dirs)
@@ -63,9 +68,19 @@ class NativeRasterizer:
         means2d = torch.zeros(1, len(splats), 2, requires_grad=torch.is_grad_enabled())
         image, alpha, radii = _Rasterize.apply(
             splats.means, splats.scales, splats.quats, splats.opacities, colors, means2d,
-            view, (camera.width, camera.height), self._kernels,
+            background, view, (camera.width, camera.height), self._kernels,
         )  # fmt: skip
         return Render(image[None], alpha[None, ..., None], means2d, radii[None])
+
+
+def _checked(background: Tensor, camera: Camera) -> Tensor:
+    wanted = (camera.height, camera.width, 3)
+    if background.dtype != torch.float32 or tuple(background.shape) != wanted:
+        raise ValueError(
+            f"expected a float32 background of shape {list(wanted)}, "
+            f"but got {background.dtype} of shape {list(background.shape)}"
+        )
+    return background.detach().contiguous()
 
 
 class _Kernels:
@@ -78,9 +93,9 @@ class _Kernels:
     def _bind(self) -> None:
         kernels = library.load(self.isa)
         self.forward = library.declare(
-            kernels, "gst_raster_forward", _P, _I, *[_P] * 6, _I, _I, *[_P] * 4, _I, _I
+            kernels, "gst_raster_forward", _P, _I, *[_P] * 6, _I, _I, *[_P] * 5, _I, _I
         )
-        self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 12, _I)
+        self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 13, _I)
         self._new, self._free = kernels.gst_raster_new, kernels.gst_raster_free
         self._new.restype, self._free.argtypes, self._free.restype = _P, [_P], None
         self._idle: list[Workspace] = []
@@ -140,6 +155,7 @@ class _Rasterize(torch.autograd.Function):
         opacities: Float[Tensor, " N"],
         colors: Float[Tensor, "N 3"],
         means2d: Float[Tensor, "1 N 2"],
+        background: Float[Tensor, "H W 3"] | None,
         view: Float[Tensor, " 16"],
         size: tuple[int, int],
         kernels: _Kernels,
@@ -153,27 +169,28 @@ class _Rasterize(torch.autograd.Function):
         p = library.pointer
         status = kernels.forward(
             lease.workspace.address, len(means), *map(p, inputs), p(view), width, height,
-            p(image), p(alpha), p(means2d.detach()), p(radii), int(keep), library.threads(),
+            p(background), p(image), p(alpha), p(means2d.detach()), p(radii),
+            int(keep), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_forward")
         ctx.mark_non_differentiable(radii)
         if keep:
             ctx.lease, ctx.kernels = lease, kernels
-            ctx.save_for_backward(*inputs[:4])
+            ctx.save_for_backward(*inputs[:4], background)
         return image, alpha, radii
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor, _: Any) -> tuple[Any, ...]:
-        inputs = ctx.saved_tensors
+        *inputs, background = ctx.saved_tensors
         count = len(inputs[0])
         out = [torch.empty_like(t) for t in (*inputs, inputs[0])]
         g_means2d = torch.empty(1, count, 2)
         g_image, g_alpha = g_image.contiguous(), g_alpha.contiguous()
         p = library.pointer
         status = ctx.kernels.backward(
-            ctx.lease.workspace.address, count, *map(p, inputs), p(g_image), p(g_alpha),
-            *map(p, out), p(g_means2d), library.threads(),
+            ctx.lease.workspace.address, count, *map(p, inputs), p(background),
+            p(g_image), p(g_alpha), *map(p, out), p(g_means2d), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_backward")
-        return (*out, g_means2d, None, None, None)
+        return (*out, g_means2d, None, None, None, None)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gstalker.gaussians.harmonics import sh_to_rgb
 from gstalker.gaussians.rotations import quat_to_matrix
+from gstalker.render.compose import laid_over
 from gstalker.types import Camera, Render, Splats
 
 DILATION = 0.3
@@ -29,7 +30,9 @@ _TILE = 32
 class ReferenceRasterizer:
     """Draws tile by tile, all Gaussians of a tile at once."""
 
-    def __call__(self, splats: Splats, camera: Camera) -> Render:
+    def __call__(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> Render:
         """See :class:`gstalker.render.Rasterizer`."""
         views = [project(splats, v, K) for v, K in zip(camera.viewmats, camera.Ks, strict=True)]
         means2d = torch.stack([view.means2d for view in views])
@@ -43,9 +46,10 @@ class ReferenceRasterizer:
             images.append(image)
             alphas.append(alpha)
             radii.append(torch.where(seen, view.reach.amax(1).ceil(), 0).nan_to_num(0, 0, 0).int())
-        return Render(
+        render = Render(
             torch.stack(images), torch.stack(alphas)[..., None], means2d, torch.stack(radii)
         )
+        return laid_over(render, background)
 
 
 @dataclass(frozen=True)

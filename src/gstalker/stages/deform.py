@@ -18,16 +18,16 @@ from torch import Tensor
 
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
-from gstalker.deform.torso import PoseField, TorsoConfig, carry, pose_numbers
+from gstalker.deform.place import Rows, place
+from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
-from gstalker.losses.photometric import l1_dssim, region_l1
+from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
-from gstalker.render.compose import over
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates, cameras
-from gstalker.types import Camera, FrameBatch, Render
+from gstalker.types import Camera, FrameBatch, Render, Splats
 
 FOLLOWS = 0.5
 """Gaussians that follow the head at least so much are moved by sound."""
@@ -103,8 +103,11 @@ class DeformStage(L.LightningModule):
     """
 
     rest_viewmat: Tensor
-    face_rows: Tensor
-    torso_rows: Tensor
+    face_index: Tensor
+    face_slot: Tensor
+    torso_index: Tensor
+    torso_slot: Tensor
+    anchors: Tensor
     audio: AudioNet
     field: DeformationField
     torso: PoseField | None
@@ -125,15 +128,26 @@ class DeformStage(L.LightningModule):
         self.cloud = handoff.to_cloud()
         self.register_buffer("rest_viewmat", handoff.rest_viewmat.clone())
         follow = torch.sigmoid(self.cloud.follow.detach())
-        self.register_buffer("face_rows", torch.nonzero(follow >= FOLLOWS)[:, 0])
-        self.register_buffer("torso_rows", torch.nonzero(follow < RESTS)[:, 0])
+        face, torso = Rows.where(follow >= FOLLOWS), Rows.where(follow < RESTS)
+        # What the handoff decides once is no part of the state: the handoff lies beside the model.
+        for name, value in (
+            ("face_index", face.index),
+            ("face_slot", face.slot),
+            ("torso_index", torso.index),
+            ("torso_slot", torso.slot),
+            # Where a Gaussian lay at the handoff decides how it moves, whatever it learns later.
+            ("anchors", self.cloud.means.detach().clone()),
+        ):
+            self.register_buffer(name, value, persistent=False)
         self.audio = AudioNet(feature_dim, config.audio)
-        means = self.cloud.means.detach()
-        self.field = DeformationField(means[self.face_rows], self.audio.dim, config.field)
+        self.field = DeformationField(self.anchors[face.index], self.audio.dim, config.field)
         self.torso = None
-        if config.torso is not None and len(self.torso_rows):
+        if config.torso is not None and len(torso.index):
             numbers = pose_numbers(poses, self.rest_viewmat)
-            self.torso = PoseField(means[self.torso_rows], numbers, config.torso)
+            self.torso = PoseField(self.anchors[torso.index], numbers, config.torso)
+        self._located: Tensor | None = None
+        self._face_code: Tensor | None = None
+        self._torso_code: Tensor | None = None
         # In a tuple, so that it is no part of the module: it is never trained and never stored.
         self._lpips: tuple[LPIPS, ...] = () if config.perceptual is None else (LPIPS(),)
 
@@ -141,37 +155,60 @@ class DeformStage(L.LightningModule):
         """Audio codes ``[B, A]`` of a batch."""
         return self.audio(batch.audio, batch.eye)
 
-    def render(self, camera: Camera, code: Tensor) -> Render:
-        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``."""
-        # Where a Gaussian rests decides how it moves, but must not drift in order to move better.
-        means = self.cloud.means.detach()
-        deltas = self.field(means[self.face_rows], code)
-        splats = self.cloud.splats(deltas, self.face_rows)
+    def splats(self, camera: Camera, code: Tensor) -> Splats:
+        """The cloud as one frame's camera (B = 1) must see it under an audio code ``[A]``."""
+        viewmat = camera.viewmats[0]
+        changes = self.field.answer(self._face_features(), code)
         shift = None
         if self.torso is not None:
-            pose = pose_numbers(camera.viewmats[0], self.rest_viewmat)
-            moved = self.torso(means[self.torso_rows], pose)
-            shift = torch.zeros_like(splats.means).index_copy(0, self.torso_rows, moved)
-        follow = torch.sigmoid(self.cloud.follow)
-        splats = carry(splats, follow, camera.viewmats[0], self.rest_viewmat, shift)
-        return self.rasterizer(splats, camera)
+            pose = pose_numbers(viewmat, self.rest_viewmat)
+            moved = self.torso.answer(self._torso_features(self.torso), pose)
+            shift = moved, Rows(self.torso_index, self.torso_slot)
+        rows = Rows(self.face_index, self.face_slot)
+        return place(self.cloud, viewmat, self.rest_viewmat, changes=(changes, rows), shift=shift)
+
+    def render(self, camera: Camera, code: Tensor, background: Tensor) -> Render:
+        """Draw the head for one frame's camera (B = 1) and audio code ``[A]``, over a picture."""
+        return self.rasterizer(self.splats(camera, code), camera, background)
+
+    def _face_features(self) -> Tensor:
+        """Position features of the face; made once while nothing is learned."""
+        if self._located is None:
+            self._located = self.field.locate(self.anchors[self.face_index])
+        if torch.is_grad_enabled():
+            return self.field.encoder(self._located)
+        if self._face_code is None:
+            self._face_code = self.field.encoder(self._located)
+        return self._face_code
+
+    def _torso_features(self, torso: PoseField) -> Tensor:
+        """Position code of the torso, which holds nothing that learns."""
+        if self._torso_code is None:
+            self._torso_code = torso.encode(self.anchors[self.torso_index])
+        return self._torso_code
+
+    def train(self, mode: bool = True) -> DeformStage:
+        """Begin or end learning; either way what was made of the old weights is forgotten."""
+        self._located = self._face_code = self._torso_code = None
+        return super().train(mode)
 
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
         pairs = zip(cameras(batch), self.codes(batch), strict=True)
-        return torch.cat([over(self.render(c, code), batch.background) for c, code in pairs]).clamp(
-            0, 1
-        )
+        pictures = [self.render(c, code, batch.background).image for c, code in pairs]
+        return torch.cat(pictures).clamp(0, 1)
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM of the whole frame, and the mouth again."""
-        render = self.render(batch.camera, self.codes(batch)[0])
-        picture = over(render, batch.background)
-        loss = l1_dssim(picture, batch.image, self.config.dssim_weight)
-        if self.config.mouth_weight:
-            loss = loss + self.config.mouth_weight * region_l1(
-                picture, batch.image, batch.mouth_box
-            )
+        render = self.render(batch.camera, self.codes(batch)[0], batch.background)
+        picture = render.image
+        loss = l1_dssim(
+            picture,
+            batch.image,
+            self.config.dssim_weight,
+            boxes=batch.mouth_box,
+            box_weight=self.config.mouth_weight,
+        )
         late = self.config.perceptual
         if late is not None and self.global_step >= late.start_share * self.config.steps:
             patch = patch_around(batch.mouth_box[0].tolist(), late.side, picture.shape[1:3])

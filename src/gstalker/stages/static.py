@@ -13,13 +13,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from gstalker.deform.torso import carry
+from gstalker.deform.place import place
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
-from gstalker.render.compose import over
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.types import Camera, FrameBatch, Render
+from gstalker.types import Camera, FrameBatch, Render, Splats
 
 
 @dataclass
@@ -80,22 +79,23 @@ class StaticStage(L.LightningModule):
         self.config = config or StaticConfig()
         self.register_buffer("rest_viewmat", rest_viewmat.clone())
 
-    def render(self, camera: Camera) -> Render:
-        """Draw the head for one frame's camera (B = 1)."""
-        follow = torch.sigmoid(self.cloud.follow)
-        splats = carry(self.cloud.splats(), follow, camera.viewmats[0], self.rest_viewmat)
-        return self.rasterizer(splats, camera)
+    def render(self, camera: Camera, background: Tensor) -> Render:
+        """Draw the head for one frame's camera (B = 1) over ``background [H, W, 3]``."""
+        return self.rasterizer(self.splats(camera), camera, background)
+
+    def splats(self, camera: Camera) -> Splats:
+        """The cloud as one frame's camera (B = 1) must see it."""
+        return place(self.cloud, camera.viewmats[0], self.rest_viewmat)
 
     def forward(self, batch: FrameBatch) -> Tensor:
         """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
-        pictures = [over(self.render(camera), batch.background) for camera in cameras(batch)]
+        pictures = [self.render(camera, batch.background).image for camera in cameras(batch)]
         return torch.cat(pictures).clamp(0, 1)
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM between one frame and its picture."""
-        render = self.render(batch.camera)
-        picture = over(render, batch.background)
-        loss = l1_dssim(picture, batch.image, self.config.dssim_weight)
+        render = self.render(batch.camera, batch.background)
+        loss = l1_dssim(render.image, batch.image, self.config.dssim_weight)
         return {"loss": loss, "render": render}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:

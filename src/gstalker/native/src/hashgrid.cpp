@@ -78,10 +78,10 @@ void lay_out(const float* points, int first, int last, float* columns, size_t st
   }
 }
 
+// out: one feature's points after the other's, `stride` apart, room for a multiple of sixteen.
 template <int F>
-void encode(const Level& level, const float* u, const float* v, int n, const float* tables, float* out, int dim) {
+void encode(const Level& level, const float* u, const float* v, int n, const float* tables, float* out, size_t stride) {
   const float* table = tables + level.offset * F;
-  alignas(64) float value[F][kLanes];
   Cell cell;
   for (int i = 0; i < n; i += kLanes) {
     cell.locate(level, u + i, v + i);
@@ -90,15 +90,12 @@ void encode(const Level& level, const float* u, const float* v, int n, const flo
       for (int j = 0; j < kLanes; j++) {
         float sum = 0.f;
         for (int c = 0; c < kCorners; c++) sum += cell.weight[c][j] * table[cell.corner[c][j] * F + f];
-        value[f][j] = sum;
+        out[f * stride + i + j] = sum;
       }
-    const int lanes = std::min(kLanes, n - i);
-    for (int j = 0; j < lanes; j++)
-      for (int f = 0; f < F; f++) out[(size_t)(i + j) * dim + f] = value[f][j];
   }
 }
 
-// pull: the gradient, one feature's points after the other's, `stride` apart; zero where padded.
+// pull: the gradient, laid out as encode's output.
 template <int F>
 void table_gradient(const Level& level, const float* u, const float* v, int n, const float* pull, size_t stride,
                     float* g_tables) {
@@ -111,7 +108,8 @@ void table_gradient(const Level& level, const float* u, const float* v, int n, c
       for (int c = 0; c < kCorners; c++)
 #pragma omp simd
         for (int j = 0; j < kLanes; j++) share[f][c][j] = cell.weight[c][j] * pull[f * stride + i + j];
-    for (int j = 0; j < kLanes; j++)  // one after the other: two points may share an entry
+    const int lanes = std::min(kLanes, n - i);
+    for (int j = 0; j < lanes; j++)  // one after the other: two points may share an entry
       for (int c = 0; c < kCorners; c++)
         for (int f = 0; f < F; f++) table[cell.corner[c][j] * F + f] += share[f][c][j];
   }
@@ -148,40 +146,37 @@ struct Grid {
 };
 
 template <int F> void forward(const Grid& grid, const float* points, const float* tables, float* out) {
-  const int dim = grid.tasks() * F;
+  const size_t stride = (size_t)padded(grid.count);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(grid.threads)
-  for (int chunk = 0; chunk < grid.chunks(); chunk++) {  // its rows stay in the cache while all tables pass
+  for (int chunk = 0; chunk < grid.chunks(); chunk++) {  // its points stay in the cache while all tables pass
     const int first = chunk * kChunk, last = std::min(grid.count, first + kChunk);
     alignas(64) float at[kAxes][kChunk];
     lay_out(points, first, last, at[0], kChunk);
     for (int t = 0; t < grid.tasks(); t++) {
       const int plane = t / grid.levels;
-      float* to = out + (size_t)first * dim + (size_t)t * F;
-      encode<F>(grid.level[t], at[kAxisU[plane]], at[kAxisV[plane]], last - first, tables, to, dim);
+      float* to = out + (size_t)t * F * stride + first;
+      encode<F>(grid.level[t], at[kAxisU[plane]], at[kAxisV[plane]], last - first, tables, to, stride);
     }
   }
 }
 
 template <int F>
-void backward(const Grid& grid, const float* points, const float* tables, const float* g_out, float* scratch,
+void backward(const Grid& grid, const float* points, const float* tables, const float* pull, float* at,
               float* g_tables, float* g_points) {
-  const int tasks = grid.tasks(), dim = tasks * F;
+  const int tasks = grid.tasks();
   const size_t stride = (size_t)padded(grid.count);
-  float *at = scratch, *pull = scratch + kAxes * stride;
 #pragma omp parallel num_threads(grid.threads)
   {
 #pragma omp for schedule(static)
     for (int chunk = 0; chunk < grid.chunks(); chunk++) {
-      const int first = chunk * kChunk, last = std::min(grid.count, first + kChunk), n = last - first;
-      lay_out(points, first, last, at + first, stride);
-      for (int i = 0; i < n; i++)
-        for (int d = 0; d < dim; d++) pull[d * stride + first + i] = g_out[(size_t)(first + i) * dim + d];
-      for (int i = n; i < padded(n); i++)
-        for (int d = 0; d < dim; d++) pull[d * stride + first + i] = 0.f;
+      const int first = chunk * kChunk;
+      lay_out(points, first, std::min(grid.count, first + kChunk), at + first, stride);
     }
 #pragma omp for schedule(dynamic, 1) nowait
     for (int t = 0; t < tasks; t++) {
       const float *u = at + kAxisU[t / grid.levels] * stride, *v = at + kAxisV[t / grid.levels] * stride;
+      float* own = g_tables + grid.level[t].offset * F;
+      std::fill(own, own + (size_t)grid.level[t].size * F, 0.f);
       table_gradient<F>(grid.level[t], u, v, grid.count, pull + (size_t)t * F * stride, stride, g_tables);
     }
     if (g_points) {
@@ -215,7 +210,8 @@ bool sound(const Grid& grid) {
 
 }  // namespace
 
-// points [N, 3] in [0, 1]; out [N, 3 * levels * width]; levels_of: 3 * levels entries.
+// points [N, 3] in [0, 1]; out: 3 * levels * width rows of N floats, N rounded up to a multiple of
+// 16; levels_of: 3 * levels entries.
 GST_EXPORT int gst_hashgrid_forward(int count, int levels, int width, const void* levels_of, const float* points,
                                     const float* tables, float* out, int threads) {
   const Grid grid{count, levels, static_cast<const Level*>(levels_of), threads};
@@ -229,8 +225,8 @@ GST_EXPORT int gst_hashgrid_forward(int count, int levels, int width, const void
   }
 }
 
-// Adds to g_tables; writes g_points [N, 3] unless it is null. scratch: 3 + 3 * levels *
-// width rows of N floats, N rounded up to a multiple of 16.
+// Writes g_tables, and g_points [N, 3] unless it is null. g_out: as the forward call's out;
+// scratch: 3 such rows.
 GST_EXPORT int gst_hashgrid_backward(int count, int levels, int width, const void* levels_of, const float* points,
                                      const float* tables, const float* g_out, float* scratch, float* g_tables,
                                      float* g_points, int threads) {

@@ -92,8 +92,12 @@ struct Gradients { float *means, *scales, *quats, *opacities, *colors, *means2d;
 void project(Workspace&, const Inputs&, int first, int last);
 void project_backward(const Workspace&, const Inputs&, const Gradients&, int first, int last);
 void sort_and_tile(Workspace&, int threads);
-void blend_tile(Workspace&, int tile, float* image, float* alpha);
-void blend_tile_backward(Workspace&, int tile, const float* g_image, const float* g_alpha);
+// Pictures [H, W, 3] and alpha [H, W]; a background that is null is black.
+struct Canvas { float *image, *alpha; const float* background; };
+struct Pull { const float *image, *alpha, *background; };  // gradients of the canvas; alpha may be null
+
+void blend_tile(Workspace&, int tile, const Canvas&);
+void blend_tile_backward(Workspace&, int tile, const Pull&);
 
 inline int chunks(int count) { return (count + kChunk - 1) / kChunk; }
 

@@ -18,12 +18,13 @@ constexpr int kMostSide = 32768;
 GST_EXPORT void* gst_raster_new() { return new (std::nothrow) Workspace; }
 GST_EXPORT void gst_raster_free(void* workspace) { delete static_cast<Workspace*>(workspace); }
 
-// image [H, W, 3] and alpha [H, W] over black; means2d [N, 2] and radii [N] may be null.
+// image [H, W, 3] over a background [H, W, 3] (null: black), and alpha [H, W]; means2d [N, 2] and radii [N] may be null.
 // camera: fx, fy, cx, cy, then the upper three rows of the world-to-camera matrix.
 GST_EXPORT int gst_raster_forward(void* workspace, int count, const float* means, const float* scales,
                                   const float* quats, const float* opacities, const float* colors,
-                                  const float* camera, int width, int height, float* image, float* alpha,
-                                  float* means2d, int* radii, int keep_state, int threads) {
+                                  const float* camera, int width, int height, const float* background,
+                                  float* image, float* alpha, float* means2d, int* radii, int keep_state,
+                                  int threads) {
   if (!workspace || count < 0 || width < 1 || height < 1 || width > kMostSide || height > kMostSide || threads < 1)
     return kBadSize;
   Workspace& ws = *static_cast<Workspace*>(workspace);
@@ -54,7 +55,7 @@ GST_EXPORT int gst_raster_forward(void* workspace, int count, const float* means
     }
     sort_and_tile(ws, threads);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int tile = 0; tile < tiles; tile++) blend_tile(ws, tile, image, alpha);
+    for (int tile = 0; tile < tiles; tile++) blend_tile(ws, tile, {image, alpha, background});
   } catch (const std::bad_alloc&) {
     ws.count = -1;
     return kNoMemory;
@@ -63,11 +64,13 @@ GST_EXPORT int gst_raster_forward(void* workspace, int count, const float* means
 }
 
 // Gradients of a loss whose gradients on image [H, W, 3] and alpha [H, W] (may be null) are given;
-// the inputs are the forward call's. means2d [N, 2] (may be null) receives the pull on the centres.
+// the inputs, background among them, are the forward call's. means2d [N, 2] (may be null) receives the
+// pull on the centres.
 GST_EXPORT int gst_raster_backward(void* workspace, int count, const float* means, const float* scales,
-                                   const float* quats, const float* opacities, const float* g_image,
-                                   const float* g_alpha, float* g_means, float* g_scales, float* g_quats,
-                                   float* g_opacities, float* g_colors, float* g_means2d, int threads) {
+                                   const float* quats, const float* opacities, const float* background,
+                                   const float* g_image, const float* g_alpha, float* g_means,
+                                   float* g_scales, float* g_quats, float* g_opacities, float* g_colors,
+                                   float* g_means2d, int threads) {
   if (!workspace || threads < 1) return kBadSize;
   Workspace& ws = *static_cast<Workspace*>(workspace);
   if (ws.count != count || !ws.keeps_state) return kNoState;
@@ -78,7 +81,7 @@ GST_EXPORT int gst_raster_backward(void* workspace, int count, const float* mean
   }
   const int tiles = ws.tiles(), n = chunks(count);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int tile = 0; tile < tiles; tile++) blend_tile_backward(ws, tile, g_image, g_alpha);
+  for (int tile = 0; tile < tiles; tile++) blend_tile_backward(ws, tile, {g_image, g_alpha, background});
   const Inputs in{means, scales, quats, opacities, nullptr};
   const Gradients out{g_means, g_scales, g_quats, g_opacities, g_colors, g_means2d};
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)

@@ -35,7 +35,7 @@ struct Broadcast {
   F16 log2_alpha(F16 dx, F16 dy) const { return fma(dx, fma(a, dx, b * dy), fma(c * dy, dy, log2_opacity)); }
 };
 
-template <bool kKeepState> void blend(Workspace& ws, int tile, float* image, float* alpha) {
+template <bool kKeepState> void blend(Workspace& ws, int tile, const Canvas& canvas) {
   const Projected* projected = ws.projected.get();
   const Pair* pairs = ws.pairs.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
@@ -84,8 +84,12 @@ template <bool kKeepState> void blend(Workspace& ws, int tile, float* image, flo
       for (int i = 0; i < kBlock && at.x + i < ws.width; i++) {
         const size_t pixel = (size_t)(at.y + j) * ws.width + at.x + i;
         const int lane = kBlock * j + i;
-        for (int c = 0; c < 3; c++) image[3 * pixel + c] = state[block][1 + c][lane];
-        alpha[pixel] = 1.f - state[block][0][lane];
+        const float T = state[block][0][lane];
+        for (int c = 0; c < 3; c++) {
+          const float behind = canvas.background ? canvas.background[3 * pixel + c] : 0.f;
+          canvas.image[3 * pixel + c] = state[block][1 + c][lane] + T * behind;
+        }
+        canvas.alpha[pixel] = 1.f - T;
       }
   }
   if (kKeepState) {
@@ -96,17 +100,18 @@ template <bool kKeepState> void blend(Workspace& ws, int tile, float* image, flo
 }
 
 // What the way back carries per pixel. `behind` is sum over the Gaussians behind of weight *
-// (colour . g_image), less T_end * g_alpha: dL/dalpha_i = T_i (colour_i . g) - behind / (1 - alpha_i).
+// (colour . g_image), and T_end * (background . g_image - g_alpha) for what shines through them all:
+// dL/dalpha_i = T_i (colour_i . g_image) - behind / (1 - alpha_i).
 enum { kT, kBehind, kGRed, kGGreen, kGBlue, kStates };
 
 }  // namespace
 
-void blend_tile(Workspace& ws, int tile, float* image, float* alpha) {
-  if (ws.keeps_state) blend<true>(ws, tile, image, alpha);
-  else blend<false>(ws, tile, image, alpha);
+void blend_tile(Workspace& ws, int tile, const Canvas& canvas) {
+  if (ws.keeps_state) blend<true>(ws, tile, canvas);
+  else blend<false>(ws, tile, canvas);
 }
 
-void blend_tile_backward(Workspace& ws, int tile, const float* g_image, const float* g_alpha) {
+void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   const Projected* projected = ws.projected.get();
   const Pair* pairs = ws.pairs.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
@@ -127,9 +132,14 @@ void blend_tile_backward(Workspace& ws, int tile, const float* g_image, const fl
       const bool inside = x < ws.width && y < ws.height;
       const size_t pixel = inside ? (size_t)y * ws.width + x : 0;
       const float T = T_end[16 * block + lane];
-      for (int c = 0; c < 3; c++) state[block][kGRed + c][lane] = inside ? g_image[3 * pixel + c] : 0.f;
+      float shining = inside && pull.alpha ? -pull.alpha[pixel] : 0.f;
+      for (int c = 0; c < 3; c++) {
+        const float g = inside ? pull.image[3 * pixel + c] : 0.f;
+        if (inside && pull.background) shining += pull.background[3 * pixel + c] * g;
+        state[block][kGRed + c][lane] = g;
+      }
       state[block][kT][lane] = T;
-      state[block][kBehind][lane] = inside && g_alpha ? -T * g_alpha[pixel] : 0.f;
+      state[block][kBehind][lane] = T * shining;
       latest = std::max(latest, death[16 * block + lane]);
     }
     if (latest == kNever) awake |= 1ull << block;

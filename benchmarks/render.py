@@ -1,0 +1,94 @@
+"""From sound to pictures: frames per second in memory, and into an mp4 with sound."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.captures import speaking_capture, speech, work_folder
+from benchmarks.harness import Bench, Clock, Counts, Result, rate_result
+from benchmarks.step import train_for_a_moment
+from gstalker.data.capture import FPS, Capture
+from gstalker.data.dataset import FrameDataset
+from gstalker.experiment.drive import drive, speak, speech_track
+from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.train import make_method
+from gstalker.prepare import audio as sound
+from gstalker.stages.handoff import Handoff
+
+SKIPPED = 5
+"""First pictures that do not count: setting up happens before them."""
+SECONDS = 8.0
+"""Of speech."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be chosen."""
+    parser.add_argument("--head", type=Path, metavar="RUN", help="a trained run, not the synthetic")
+    parser.add_argument("--gaussians", type=int, default=30_000, metavar="N", help="synthetic only")
+    parser.add_argument("--size", type=int, default=512, help="side in pixels; synthetic only")
+    parser.add_argument("--speech", type=float, default=SECONDS, help="seconds of sound")
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keeps what is made on the way")
+
+
+def run(choices: argparse.Namespace, bench: Bench) -> None:
+    """Drive a head."""
+    with work_folder(choices.work) as work:
+        if choices.head:
+            head = RunFolder.open(choices.head)
+        else:
+            capture = speaking_capture(work, size=choices.size)
+            steps = {"static": 60, "deform": 40}
+            head = train_for_a_moment(capture, work, choices.gaussians, steps)
+        measure(bench, head, work, choices.speech)
+
+
+def measure(bench: Bench, head: RunFolder, work: Path, seconds: float = SECONDS) -> None:
+    """Pictures per second of one run."""
+    capture = Capture.open(head.config().capture)
+    cloud = Handoff.load(head.stage("static") / "handoff.pt").to_cloud()
+    counts: Counts = {"gaussians": len(cloud), "side": max(capture.width, capture.height)}
+    title = f"drive {capture.name}, {len(cloud):,} Gaussians, {capture.width} x {capture.height} px"
+    wav = speech(work, seconds)
+    times = frame_times(pictures(head, wav), bench.clock)
+    bench.add(rate_result("drive_fps", f"{title}, to pictures", "frames/s", times, counts=counts))
+    whole, short = (
+        movie_seconds(head, speech(work, s), work / "driven.mp4", bench.clock)
+        for s in (seconds, 1.0)
+    )
+    frames = round(seconds * FPS)
+    mp4 = f"{title}, to an mp4 with sound, {frames} frames, start-up included"
+    bench.add(rate_result("drive_mp4_fps", mp4, "frames/s", [whole / frames], counts=counts))
+    start = max(short - (whole - short) / max(frames - FPS, 1) * FPS, 0.0)
+    bench.add(Result("drive_start_s", f"{title}, start-up of the mp4 alone", "s", start))
+
+
+def pictures(head: RunFolder, wav: Path) -> Iterator[np.ndarray]:
+    """The product's way from a sound file to finished pictures; nothing else here knows it."""
+    config = head.config()
+    capture = Capture.open(config.capture)
+    method, features = make_method(config, capture)
+    renderer = method.load(head.path)
+    track = speech_track(sound.read(wav), capture, features)
+    return speak(renderer, FrameDataset(capture, features), track)
+
+
+def frame_times(frames: Iterator[np.ndarray], clock: Clock) -> list[float]:
+    """Seconds between one picture and the next, the first few left out."""
+    stamps = []
+    for picture in frames:
+        if picture.dtype != np.uint8:
+            raise ValueError(f"expected finished uint8 pictures, but got {picture.dtype}")
+        stamps.append(clock())
+    return np.diff(stamps[min(SKIPPED, len(stamps) - 2) :]).tolist()
+
+
+def movie_seconds(head: RunFolder, wav: Path, out: Path, clock: Clock = time.perf_counter) -> float:
+    """Seconds of the whole of ``gstalker drive`` but its start of Python."""
+    begin = clock()
+    drive(head, wav, out)
+    return clock() - begin

@@ -1,0 +1,193 @@
+"""How measurements are told: Markdown tables, and the README's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from benchmarks.card import TARGET_GFLOPS, TARGET_READ_GB_S, TARGETS, estimate, reaches
+from benchmarks.harness import warnings_of
+from gstalker.errors import GSTalkerError
+
+OPEN, CLOSE = "<!-- speed -->", "<!-- /speed -->"
+"""The README's part between these two is ours."""
+ROOM = (
+    "room: the time x this machine's peak rate, that is the operations (a multiply-add counts two) "
+    "that would have fitted into it; less is better code, and comparable between machines."
+)
+
+
+def report(record: dict[str, Any]) -> str:
+    """All that is told of one run."""
+    warned = [f"WARNING: {text}" for text in warnings_of(record)]
+    parts = [*warned, heading(record), results_table(record), ROOM]
+    if promises(record):
+        parts += [promise_table(record), promise_note(record)]
+    return "\n\n".join(parts)
+
+
+def heading(record: dict[str, Any]) -> str:
+    """The machine and its yardsticks, in two lines."""
+    card, sticks = record["machine"], record["yardsticks"]
+    return (
+        f"{card['processor']}, {sticks['threads']} threads, kernels {card['kernels']}, "
+        f"torch {card['packages']['torch']}, load {card['load']:.2f}, {card['date']}\n"
+        f"yardsticks: {sticks['fma_all_gflops']:.0f} GFLOP/s "
+        f"({sticks['fma_one_gflops']:.0f} on one thread), "
+        f"reading {sticks['read_gb_s']:.0f} GB/s, triad {sticks['triad_gb_s']:.0f} GB/s, "
+        f"drift {sticks['drift']:.0%}"
+    )
+
+
+def results_table(record: dict[str, Any]) -> str:
+    """One line per measurement, its counts at the end."""
+    lines = [
+        "| what | value | least | median | spread | repeats | room Mflop | counts |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in record["results"].values():
+        cells = [
+            entry["title"],
+            f"{number(entry['value'])} {entry['unit']}",
+            *(number(entry.get(name)) for name in ("least", "median", "spread")),
+            str(entry["repeats"]),
+            number(entry.get("room_mflop")),
+            counts_told(entry["counts"], record),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def counts_told(counts: dict[str, Any], record: dict[str, Any]) -> str:
+    """Counts in one cell; of bytes also the time that moving them must take."""
+    told = []
+    for name, value in counts.items():
+        if value is None:
+            continue
+        text = f"{name} {value}" if isinstance(value, str) else f"{name} {value:,}"
+        if name.startswith("bytes"):
+            text += f" (>= {value / record['yardsticks']['read_gb_s'] / 1e6:.2f} ms)"
+        told.append(text)
+    return "; ".join(told)
+
+
+def number(value: float | None) -> str:
+    """Three digits or so; a dash for none.
+
+    >>> number(3.14159), number(31.4159), number(31415.9), number(None)
+    ('3.14', '31.4', '31,416', '-')
+    """
+    if value is None:
+        return "-"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+# ---------------------------------------------------------------------- promises
+
+
+def promises(record: dict[str, Any]) -> list[str]:
+    """The keys of a record that something was promised of."""
+    return [key for key in TARGETS if key in record["results"]]
+
+
+def promise_table(record: dict[str, Any]) -> str:
+    """Measured beside promised; where this machine is the slower one, also an estimate."""
+    keys, sticks = promises(record), record["yardsticks"]
+    entries = {key: record["results"][key] for key in keys}
+    guesses = {k: estimate(e["value"], e["unit"], sticks) for k, e in entries.items()}
+    guessed = any(guess is not None for guess in guesses.values())
+    head = ["what", "measured", "spread", "room Mflop", "required", "aim", "reached"]
+    head += [f"estimate at {TARGET_GFLOPS:.0f} GFLOP/s"] if guessed else []
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for key, entry in entries.items():
+        target = TARGETS[key]
+        cells = [
+            target.title,
+            f"{number(entry['value'])} {entry['unit']}",
+            number(entry.get("spread")),
+            number(entry.get("room_mflop")),
+            number(target.required),
+            number(target.aim),
+            reaches(key, entry["value"]),
+        ]
+        cells += [f"{number(guesses[key])} {entry['unit']}"] if guessed else []
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def promise_note(record: dict[str, Any]) -> str:
+    """Where the targets come from, and what an estimate is."""
+    sticks = record["yardsticks"]
+    text = (
+        f"Targets were set on two Zen 4 cores: {TARGET_GFLOPS:.0f} GFLOP/s, "
+        f"reading {TARGET_READ_GB_S:.0f} GB/s."
+    )
+    if sticks["fma_all_gflops"] < TARGET_GFLOPS:
+        return (
+            f"{text} This machine's peak is {sticks['fma_all_gflops']:.0f} GFLOP/s; the last "
+            "column is an estimate by that ratio alone, not a measurement."
+        )
+    slower = sticks["read_gb_s"] < TARGET_READ_GB_S
+    memory = (
+        f", though it reads only {sticks['read_gb_s']:.0f} GB/s; no estimate is made"
+        if slower
+        else ""
+    )
+    return f"{text} This machine's peak is not lower ({sticks['fma_all_gflops']:.0f}){memory}."
+
+
+# ---------------------------------------------------------------------- the README
+
+
+def readme_part(record: dict[str, Any], file: str) -> str:
+    """What stands between the README's marks, and the marks.
+
+    Raises:
+        GSTalkerError: the record promises nothing; it is not ``card``'s.
+    """
+    if not promises(record):
+        raise GSTalkerError(f"{file} was not left by `python -m benchmarks card`.")
+    card, sticks = record["machine"], record["yardsticks"]
+    warned = [f"Note: {text}" for text in warnings_of(record)]
+    return "\n".join(
+        [
+            OPEN,
+            "512 x 512 pixels, 30,000 Gaussians, printed by these commands:"
+            if _standard(record)
+            else "Printed by these commands:",
+            "",
+            "```console",
+            f"{record['command']}",
+            f"python -m benchmarks table benchmarks/results/{file}",
+            "```",
+            "",
+            promise_table(record),
+            "",
+            f"{card['processor']}, {sticks['threads']} threads, {sticks['fma_all_gflops']:.0f} "
+            f"GFLOP/s at most, reading {sticks['read_gb_s']:.0f} GB/s, load {card['load']:.2f} "
+            f"before, {card['date'][:10]}. Times are the least, rates the median.",
+            promise_note(record),
+            f"{ROOM[0].upper()}{ROOM[1:]}",
+            *warned,
+            CLOSE,
+        ]
+    )
+
+
+def _standard(record: dict[str, Any]) -> bool:
+    counts = record["results"].get("raster_forward_ms", {}).get("counts", {})
+    return (counts.get("gaussians"), counts.get("side")) == (30_000, 512)
+
+
+def replaced(text: str, part: str, name: str) -> str:
+    """A README with its marked part replaced.
+
+    Raises:
+        GSTalkerError: the marks are not there, once.
+    """
+    pattern = re.compile(f"{re.escape(OPEN)}.*?{re.escape(CLOSE)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise GSTalkerError(f"{name} needs the marks {OPEN} and {CLOSE} once; nothing was written.")
+    return pattern.sub(lambda _: part, text)

@@ -1,0 +1,62 @@
+"""The kernels on 1, 2, ... threads, and how much faster each is for it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+from benchmarks import encode, loss, rasterize
+from benchmarks.harness import Bench
+from benchmarks.scenes import make_scene
+from gstalker.encode import make_encoder
+from gstalker.native import library
+from gstalker.render import make_rasterizer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be chosen."""
+    parser.add_argument("--gaussians", type=int, default=30_000, metavar="N")
+    parser.add_argument("--size", type=int, default=512, help="side in pixels")
+
+
+def run(choices: argparse.Namespace, bench: Bench) -> None:
+    """Every part on every number of threads."""
+    most = torch.get_num_threads()
+    for name, (title, work) in works(choices.gaussians, choices.size).items():
+        alone = 0.0
+        for n in range(1, most + 1):
+            with limited(n):
+                key, words = f"{name}-{n}-threads_ms", f"{title}, {n} threads"
+                result = bench.time(key, words, work, threads=n)
+            alone = alone or result.value
+            result.counts["speed_up"] = f"{alone / result.value:.2f} x one thread"
+
+
+def works(count: int, side: int) -> dict[str, tuple[str, Callable[[], None]]]:
+    """What is timed, by name, with its title."""
+    scene, encoder = make_scene(count, side, None), make_encoder()
+    forward, both = rasterize.works(make_rasterizer(), scene.splats, scene.camera)
+    encoded, encoded_both = encode.works(encoder, count)
+    return {
+        "rasterize-forward": (f"rasterize, {scene.title}, forward", forward),
+        "rasterize-both": (f"rasterize, {scene.title}, forward + backward", both),
+        "encode-forward": (f"encode, {count:,} points, forward", encoded),
+        "encode-both": (f"encode, {count:,} points, forward + backward", encoded_both),
+        "loss": (f"L1 + SSIM, {side} px, forward + backward", loss.work(side)),
+    }
+
+
+@contextlib.contextmanager
+def limited(n: int) -> Iterator[None]:
+    """At most ``n`` threads for what this Python thread calls, and for torch while it lasts."""
+    own = getattr(library, "limited", None)
+    before = torch.get_num_threads()
+    with own(n) if own is not None else contextlib.nullcontext():
+        torch.set_num_threads(n)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -1,0 +1,129 @@
+"""Repeats, the least, the spread, and the file: with a clock that does as it is told."""
+
+import json
+
+import pytest
+from benchmarks.harness import Bench, Result, repeat
+
+from benchmarks import harness
+from gstalker import files
+from gstalker.errors import GSTalkerError
+
+
+class Part:
+    """Something that takes a told number of seconds by its own clock."""
+
+    def __init__(self, *seconds):
+        self.seconds = seconds
+        self.now = 0.0
+        self.calls = 0
+
+    def __call__(self):
+        self.now += self.seconds[self.calls % len(self.seconds)]
+        self.calls += 1
+
+    def clock(self):
+        return self.now
+
+
+def test_the_warm_up_is_not_counted():
+    part = Part(100.0, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert repeat(part, seconds=0, clock=part.clock) == [1.0] * 5
+
+
+def test_it_repeats_until_its_seconds_are_over():
+    part = Part(1.0)
+    assert len(repeat(part, seconds=8.0, warm_up=0, clock=part.clock)) == 8
+
+
+def test_it_repeats_five_times_however_long_that_takes():
+    part = Part(60.0)
+    assert len(repeat(part, seconds=1.0, warm_up=0, clock=part.clock)) == 5
+
+
+def test_a_time_is_the_least_with_median_and_quartiles_in_milliseconds():
+    part = Part(0.004, 0.001, 0.003, 0.002, 0.005)
+    bench = Bench(seconds=0, clock=part.clock)
+    # after a warm-up of three the calls take 2, 5, 4, 1 and 3 ms
+    result = bench.time("key", "title", part)
+    told = (result.value, result.least, result.median, result.spread)
+    assert told == pytest.approx((1.0, 1.0, 3.0, 2.0))
+    assert (result.unit, result.repeats) == ("ms", 5)
+    assert bench.results == [result]
+
+
+def test_a_rate_is_that_of_the_median_step():
+    result = harness.rate_result("key", "title", "it/s", [0.1, 0.2, 0.4, 0.5, 1.0])
+    assert (result.value, result.least, result.median) == pytest.approx((2.5, 10.0, 2.5))
+    assert result.spread == pytest.approx(1 / 0.2 - 1 / 0.5)
+    assert result.time_ms == pytest.approx(400.0)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "wanted"), [("ms", 3.0, 3.0), ("s", 3.0, 3000.0), ("MiB", 3.0, None)]
+)
+def test_every_unit_but_memory_is_a_time(unit, value, wanted):
+    assert Result("key", "title", unit, value).time_ms == wanted
+
+
+def test_a_key_is_given_once():
+    bench = Bench()
+    bench.add(Result("key", "title", "ms", 1.0))
+    with pytest.raises(ValueError, match="'key' again"):
+        bench.add(Result("key", "other", "ms", 1.0))
+
+
+def test_a_record_tells_the_room_of_every_time(record):
+    rooms = {key: entry.get("room_mflop") for key, entry in record["results"].items()}
+    # 4 ms and 25 ms at 180 GFLOP/s; memory has none
+    assert rooms == {
+        "raster_forward_ms": 720.0,
+        "static_it_per_s": 4500.0,
+        "train_resident_mib": None,
+    }
+
+
+def test_a_record_survives_its_file(record, tmp_path):
+    path = tmp_path / "new" / "card.json"
+    files.write_json(path, record)
+    assert harness.read_record(path) == record == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"what": "something else"}', "is not a file of"),
+        ("[1, 2]", "is not a file of"),
+        ("no JSON", "cannot be read"),
+        ('{"what": "gstalker benchmarks", "version": 99}', "version 99"),
+    ],
+)
+def test_another_file_is_refused_in_a_sentence(tmp_path, text, sentence):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(GSTalkerError, match=sentence):
+        harness.read_record(path)
+
+
+def test_a_busy_machine_is_warned_of(record):
+    assert harness.warnings_of(record) == []
+    record["machine"]["load"] = 1.5
+    assert "load average was 1.50" in harness.warnings_of(record)[0]
+
+
+def test_a_machine_that_changed_on_the_way_is_warned_of(record):
+    record["yardsticks"]["drift"] = 0.25
+    assert "differ by 25%" in harness.warnings_of(record)[0]
+
+
+def test_the_processor_says_its_name(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Abacus 2\nflags\t: beads\n")
+    assert harness.processor(cpuinfo) == "Abacus 2"
+    assert harness.processor(tmp_path / "none")
+
+
+def test_this_machine_has_a_card():
+    told = harness.machine(0.123)
+    assert told["load"] == 0.12
+    assert {"processor", "kernels", "threads", "packages", "date", "commit"} <= set(told)

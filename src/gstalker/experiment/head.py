@@ -6,7 +6,6 @@ head and the eyes once moved; never a filmed frame.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,7 +113,7 @@ class Head:
         self, track: AudioTrack, looks: Iterator[Look], threads: int
     ) -> Iterator[np.ndarray]:
         waiting: deque[Future[np.ndarray]] = deque()
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="paint")
+        pool = ThreadPoolExecutor(threads, "paint", initializer=_alone)
         try:
             for pose, code in self._cued(track, looks, pool):
                 waiting.append(pool.submit(self._paint, pose, code))
@@ -124,7 +123,7 @@ class Head:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(torch.get_num_threads())  # what threads born later begin with
+            torch.set_num_threads(torch.get_num_threads())  # _alone changed what new ones get
 
     def _cued(
         self, track: AudioTrack, looks: Iterator[Look], pool: ThreadPoolExecutor
@@ -143,27 +142,18 @@ class Head:
     def _listen(self, track: AudioTrack, first: int, eyes: Tensor) -> Tensor:
         """Codes of ``len(eyes)`` frames from ``first`` on."""
         ids = np.arange(first, first + len(eyes))
-        with limited(1):
-            return self.performer.listen(
-                AudioWindow(track.windows(ids), torch.from_numpy(ids)), eyes
-            )
+        audio = AudioWindow(track.windows(ids), torch.from_numpy(ids))
+        return self.performer.listen(audio, eyes)
 
     def _paint(self, pose: Tensor, code: Tensor) -> np.ndarray:
-        """One frame, on one core."""
+        """One frame."""
         camera = Camera(pose[None], self.capture.Ks[None], self.width, self.height)
-        with limited(1):
-            return self.performer.paint(camera, code, self._background).cpu().numpy()
+        return self.performer.paint(camera, code, self._background).cpu().numpy()
 
 
-@contextlib.contextmanager
-def limited(threads: int) -> Iterator[None]:
-    """Let torch and the kernels use so many threads when called from this Python thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _alone() -> None:
+    """Keep what this Python thread computes on one core."""
+    torch.set_num_threads(1)
 
 
 def steady_stretch(capture: Capture) -> tuple[int, int]:

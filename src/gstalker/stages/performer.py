@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gstalker.render.compose import over
 from gstalker.stages.deform import DeformStage
 from gstalker.stages.static import StaticStage
 from gstalker.types import AudioWindow, Camera, FrameBatch
@@ -47,9 +46,9 @@ class StagePerformer:
     ) -> UInt8[Tensor, "H W 3"]:
         """One frame, rounded to bytes."""
         camera, code = camera.to(self.device), code.to(self.device)
+        background = background.to(self.device)
         if isinstance(self.stage, StaticStage):
-            render = self.stage.render(camera)
+            render = self.stage.render(camera, background)
         else:
-            render = self.stage.render(camera, code)
-        picture = over(render, background.to(self.device))[0]
-        return picture.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+            render = self.stage.render(camera, code, background)
+        return render.image[0].clamp_(0, 1).mul_(255).round_().to(torch.uint8)

@@ -44,7 +44,7 @@ class Result:
     title: str
     """Its name for people."""
     unit: str
-    """ms, s, it/s, frames/s or MiB."""
+    """ms, s, min, it/s, frames/s or MiB."""
     value: float
     """The headline: the least of times, the median of rates, the peak of memory."""
     least: float | None = None

@@ -61,7 +61,7 @@ def results_table(record: dict[str, Any]) -> str:
             *(number(entry.get(name)) for name in ("least", "median", "spread")),
             str(entry["repeats"]),
             number(entry.get("room_mflop")),
-            "; ".join(filter(None, (entry["note"], counts_told(entry["counts"], record)))),
+            "; ".join(filter(None, (entry.get("note"), counts_told(entry["counts"], record)))),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -29,7 +29,7 @@ from gstalker.stages.static import StaticConfig, StaticStage
 from gstalker.types import FrameBatch
 
 MODEL_VERSION = 2
-"""2: the fields ask where a Gaussian lay at the handoff, not where it has learned to lie."""
+"""2: the pose field asks where the torso lay at the handoff, not where it has learned to lie."""
 
 
 @dataclass

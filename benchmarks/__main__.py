@@ -26,6 +26,7 @@ PARTS = {
     "memory": "what `gstalker train` holds at most",
     "threads": "the kernels on 1, 2, ... threads",
     "heads": "several heads side by side",
+    "quality": "how good a head is after how many minutes; takes an hour",
 }
 """Every measuring part is a module with ``arguments(parser)`` and ``run(choices, bench)``."""
 
@@ -78,8 +79,9 @@ def measure(choices: argparse.Namespace, load: float) -> str:
         parts.append(comparison(old, record, choices.compare.name))
     if getattr(choices, "plot", None):
         from benchmarks.plot import growth
+        from benchmarks.quality import curves
 
-        growth(record, choices.plot)
+        (curves if choices.part == "quality" else growth)(record, choices.plot)
         parts.append(f"Plot: {choices.plot}")
     return "\n\n".join(parts)
 

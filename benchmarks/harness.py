@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.yardstick import Yardsticks
 from gstalker import files
@@ -44,7 +42,7 @@ class Result:
     title: str
     """Its name for people."""
     unit: str
-    """ms, s, it/s, frames/s or MiB."""
+    """ms, s, min, it/s, frames/s or MiB."""
     value: float
     """The headline: the least of times, the median of rates, the peak of memory."""
     least: float | None = None
@@ -57,6 +55,8 @@ class Result:
     """That were allowed, where fewer than the bench's."""
     counts: Counts = field(default_factory=dict)
     """Entries, lanes, bytes, and whatever else is the same on every machine."""
+    note: str = ""
+    """What else to tell, such as a ratio to another result."""
 
     @property
     def time_ms(self) -> float | None:
@@ -219,16 +219,6 @@ def slug(text: str) -> str:
     """
     kept = "".join(c if c.isascii() and c.isalnum() else " " for c in text.lower())
     return "-".join(kept.split())
-
-
-def threads_here() -> int:
-    """Threads that kernels and torch use."""
-    return torch.get_num_threads()
-
-
-def middle(values: Sequence[float]) -> float:
-    """The median."""
-    return float(statistics.median(values))
 
 
 def _rounded(value: Any) -> Any:

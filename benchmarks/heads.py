@@ -36,7 +36,7 @@ def run(choices: argparse.Namespace, bench: Bench) -> None:
     splats, camera = head_scene(choices.gaussians, choices.size)
     for k in choices.heads:
         heads = [(make_rasterizer(), splats, camera) for _ in range(k)]
-        what = f"{k} heads of {choices.gaussians:,} Gaussians, {choices.size} px"
+        what = f"{k} head{'s' * (k > 1)} of {choices.gaussians:,} Gaussians, {choices.size} px"
         _rate(
             bench, f"heads-{k}-in-turn_fps", f"{what}, all threads on each frame", in_turn(heads), k
         )

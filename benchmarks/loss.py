@@ -49,4 +49,4 @@ def counts_of(side: int) -> Counts:
     A map is ``side x side x 3 channels x 4 bytes``.
     """
     one = side * side * CHANNELS * FLOAT_BYTES
-    return {"bytes_least": LEAST_MAPS * one, "bytes_two_sweeps": SWEEP_MAPS * one}
+    return {"side": side, "bytes_least": LEAST_MAPS * one, "bytes_two_sweeps": SWEEP_MAPS * one}

@@ -162,5 +162,5 @@ def exactly(cloud: GaussianCloud, count: int, seed: int = 0) -> GaussianCloud:
 
 def counts_of(stage: Any) -> Counts:
     """Sizes of what was trained: Gaussians, and of them those that sound moves."""
-    face = getattr(stage, "face_rows", None)
+    face = getattr(stage, "face_index", None)
     return {"gaussians": len(stage.cloud), "face_rows": None if face is None else len(face)}

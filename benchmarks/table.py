@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
-from benchmarks.card import TARGET_GFLOPS, TARGET_READ_GB_S, TARGETS, estimate, reaches
+from benchmarks.card import (
+    GAUSSIANS,
+    SIZE,
+    TARGET_GFLOPS,
+    TARGET_READ_GB_S,
+    TARGETS,
+    estimate,
+    reaches,
+)
 from benchmarks.harness import warnings_of
 from gstalker.errors import GSTalkerError
 
@@ -40,9 +49,9 @@ def heading(record: dict[str, Any]) -> str:
 
 
 def results_table(record: dict[str, Any]) -> str:
-    """One line per measurement, its counts at the end."""
+    """One line per measurement, its counts and what else there is at the end."""
     lines = [
-        "| what | value | least | median | spread | repeats | room Mflop | counts |",
+        "| what | value | least | median | spread | repeats | room Mflop | beside |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for entry in record["results"].values():
@@ -52,7 +61,7 @@ def results_table(record: dict[str, Any]) -> str:
             *(number(entry.get(name)) for name in ("least", "median", "spread")),
             str(entry["repeats"]),
             number(entry.get("room_mflop")),
-            counts_told(entry["counts"], record),
+            "; ".join(filter(None, (entry.get("note"), counts_told(entry["counts"], record)))),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -61,13 +70,15 @@ def results_table(record: dict[str, Any]) -> str:
 def counts_told(counts: dict[str, Any], record: dict[str, Any]) -> str:
     """Counts in one cell; of bytes also the time that moving them must take."""
     told = []
+    texts: dict[str, list[str]] = {}
     for name, value in counts.items():
-        if value is None:
-            continue
-        text = f"{name} {value}" if isinstance(value, str) else f"{name} {value:,}"
-        if name.startswith("bytes"):
-            text += f" (>= {value / record['yardsticks']['read_gb_s'] / 1e6:.2f} ms)"
-        told.append(text)
+        if isinstance(value, str):
+            texts.setdefault(value, []).append(name)
+        elif value is not None:
+            least = value / record["yardsticks"]["read_gb_s"] / 1e6
+            told.append(f"{name} {value:,}")
+            told[-1] += f" (>= {least:.2f} ms)" if name.startswith("bytes") else ""
+    told += [f"{' and '.join(names)} {text}" for text, names in texts.items()]
     return "; ".join(told)
 
 
@@ -88,15 +99,19 @@ def number(value: float | None) -> str:
 
 
 def promises(record: dict[str, Any]) -> list[str]:
-    """The keys of a record that something was promised of."""
-    return [key for key in TARGETS if key in record["results"]]
+    """The keys of a record that something was promised of: of that size and no other."""
+
+    def fits(counts: dict[str, Any]) -> bool:
+        return counts.get("side") == SIZE and counts.get("gaussians", GAUSSIANS) == GAUSSIANS
+
+    return [k for k in TARGETS if k in record["results"] and fits(record["results"][k]["counts"])]
 
 
 def promise_table(record: dict[str, Any]) -> str:
     """Measured beside promised; where this machine is the slower one, also an estimate."""
-    keys, sticks = promises(record), record["yardsticks"]
-    entries = {key: record["results"][key] for key in keys}
-    guesses = {k: estimate(e["value"], e["unit"], sticks) for k, e in entries.items()}
+    entries = {key: record["results"][key] for key in promises(record)}
+    sticks = None if warnings_of(record) else record["yardsticks"]  # of a busy machine they lie
+    guesses = {k: sticks and estimate(e["value"], e["unit"], sticks) for k, e in entries.items()}
     guessed = any(guess is not None for guess in guesses.values())
     head = ["what", "measured", "spread", "room Mflop", "required", "aim", "reached"]
     head += [f"estimate at {TARGET_GFLOPS:.0f} GFLOP/s"] if guessed else []
@@ -124,6 +139,8 @@ def promise_note(record: dict[str, Any]) -> str:
         f"Targets were set on two Zen 4 cores: {TARGET_GFLOPS:.0f} GFLOP/s, "
         f"reading {TARGET_READ_GB_S:.0f} GB/s."
     )
+    if warnings_of(record):
+        return f"{text} No estimate is made for them: this machine was not left alone."
     if sticks["fma_all_gflops"] < TARGET_GFLOPS:
         return (
             f"{text} This machine's peak is {sticks['fma_all_gflops']:.0f} GFLOP/s; the last "
@@ -150,13 +167,17 @@ def readme_part(record: dict[str, Any], file: str) -> str:
     if not promises(record):
         raise GSTalkerError(f"{file} was not left by `python -m benchmarks card`.")
     card, sticks = record["machine"], record["yardsticks"]
-    warned = [f"Note: {text}" for text in warnings_of(record)]
+    told = [
+        f"{card['processor']}, {sticks['threads']} threads, {sticks['fma_all_gflops']:.0f} GFLOP/s "
+        f"at most, reading {sticks['read_gb_s']:.0f} GB/s, load {card['load']:.2f} before, "
+        f"{card['date'][:10]}. Times are the least, rates the median. {promise_note(record)} "
+        f"{ROOM[0].upper()}{ROOM[1:]}",
+        *(f"Warning: {text}" for text in warnings_of(record)),
+    ]
     return "\n".join(
         [
             OPEN,
-            "512 x 512 pixels, 30,000 Gaussians, printed by these commands:"
-            if _standard(record)
-            else "Printed by these commands:",
+            f"{SIZE} x {SIZE} pixels, {GAUSSIANS:,} Gaussians, printed by these commands:",
             "",
             "```console",
             f"{record['command']}",
@@ -165,20 +186,10 @@ def readme_part(record: dict[str, Any], file: str) -> str:
             "",
             promise_table(record),
             "",
-            f"{card['processor']}, {sticks['threads']} threads, {sticks['fma_all_gflops']:.0f} "
-            f"GFLOP/s at most, reading {sticks['read_gb_s']:.0f} GB/s, load {card['load']:.2f} "
-            f"before, {card['date'][:10]}. Times are the least, rates the median.",
-            promise_note(record),
-            f"{ROOM[0].upper()}{ROOM[1:]}",
-            *warned,
+            "\n\n".join(textwrap.fill(text, 100, break_on_hyphens=False) for text in told),
             CLOSE,
         ]
     )
-
-
-def _standard(record: dict[str, Any]) -> bool:
-    counts = record["results"].get("raster_forward_ms", {}).get("counts", {})
-    return (counts.get("gaussians"), counts.get("side")) == (30_000, 512)
 
 
 def replaced(text: str, part: str, name: str) -> str:

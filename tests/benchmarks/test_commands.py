@@ -61,7 +61,7 @@ def test_threads_leaves_the_number_of_threads_as_it_was(bench):
     record, text = bench("threads", "--gaussians", "100", "--size", "32")
     assert torch.get_num_threads() == before
     assert len(record["results"]) == 5 * before
-    assert "x one thread" in text
+    assert "1.00 x as fast as one thread" in text
     assert record["results"]["loss-1-threads_ms"]["threads"] == 1
 
 
@@ -89,7 +89,7 @@ def test_card_keeps_its_promised_keys(bench, tmp_path):
     from benchmarks.card import TARGETS
 
     assert set(TARGETS) <= set(record["results"])
-    assert "| what | measured |" in text
+    assert "| what | measured |" not in text  # nothing is promised of 64 pixels
 
 
 @pytest.mark.slow

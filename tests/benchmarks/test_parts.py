@@ -24,7 +24,7 @@ def test_table_reads_are_corners_of_every_grid():
 
 def test_bytes_of_a_loss_are_maps_read_and_written():
     # 10 x 10 pixels of 3 channels of 4 bytes: 1,200
-    assert loss.counts_of(10) == {"bytes_least": 3600, "bytes_two_sweeps": 13_200}
+    assert loss.counts_of(10) == {"side": 10, "bytes_least": 3600, "bytes_two_sweeps": 13_200}
 
 
 def test_a_rasterizer_that_counts_is_asked():
@@ -142,6 +142,7 @@ def test_a_command_that_fails_says_its_last_words():
 
 def test_the_plot_has_a_line_for_every_size(record):
     entry = {"unit": "ms", "value": 2.0, "counts": {"gaussians": 10, "side": 64}}
+    entry["title"] = "draw, ball, 10 Gaussians, 64 px"
     more = {**entry, "value": 3.0, "counts": {"gaussians": 20, "side": 64}}
     record["results"] = {
         "rasterize-auto-ellipsoid-10-64-forward_ms": entry,
@@ -152,3 +153,4 @@ def test_the_plot_has_a_line_for_every_size(record):
         ("auto, forward", 64): [(10, 2.0), (20, 3.0)],
         ("auto, forward + backward", 64): [(10, 2.0)],
     }
+    assert plot.title_of(record) == "draw, ball\nAbacus 2, 2 threads, 180 GFLOP/s at most"

@@ -65,6 +65,12 @@ def test_an_estimate_is_called_one(record):
     assert "not a measurement" in table.promise_note(record)
 
 
+def test_of_a_busy_machine_no_estimate_is_made(record):
+    record["machine"]["load"] = 2.0
+    assert "estimate at" not in table.promise_table(record)
+    assert "not left alone" in table.promise_note(record)
+
+
 def test_without_an_estimate_there_is_no_such_column(record):
     record["yardsticks"]["fma_all_gflops"] = 300.0
     assert "estimate at" not in table.promise_table(record)
@@ -79,9 +85,9 @@ def test_bytes_come_with_the_time_that_moving_them_takes(record):
 
 
 def test_a_count_that_nobody_counted_says_why(record):
-    assert table.counts_told({"lanes": "n/a: not counted", "none": None}, record) == (
-        "lanes n/a: not counted"
-    )
+    assert table.counts_told(
+        {"pairs": "n/a", "lanes": "n/a", "points": 7, "none": None}, record
+    ) == ("points 7; pairs and lanes n/a")
 
 
 def test_the_report_warns_first_of_a_busy_machine(record):
@@ -100,6 +106,14 @@ def test_the_marked_part_is_replaced_and_nothing_else(record):
 def test_a_readme_without_the_marks_is_left_alone(text):
     with pytest.raises(GSTalkerError, match="needs the marks"):
         table.replaced(text, "part", "README.md")
+
+
+def test_nothing_is_promised_of_other_sizes(record):
+    assert table.promises(record) == ["raster_forward_ms", "static_it_per_s"]
+    record["results"]["raster_forward_ms"]["counts"]["gaussians"] = 10_000
+    record["results"]["static_it_per_s"]["counts"]["side"] = 288
+    assert table.promises(record) == []
+    assert "required" not in table.report(record)
 
 
 def test_a_file_of_another_part_is_no_table_for_the_readme(record):

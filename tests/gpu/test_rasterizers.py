@@ -85,9 +85,9 @@ def test_radii_are_positive_where_the_reference_draws(name):
     wanted = ReferenceRasterizer()(splats, camera)
     found = make_rasterizer(name)(*on_gpu(splats, camera)).radii.cpu()
     reach = wanted.radii[..., None]
-    low, high = wanted.means2d + reach, wanted.means2d - reach
+    first, last = wanted.means2d - reach, wanted.means2d + reach
     size = torch.tensor([96, 80])
-    inside = ((low > 0) & (high < size)).all(-1)
+    inside = ((last > 0) & (first < size)).all(-1)
     # The radius is a square around a box, so a few that only touch the picture may be left out
     assert (found[inside] > 0).double().mean() > 0.97
     if name == "gsplat":

@@ -77,8 +77,9 @@ def test_a_training_step_is_the_same_on_both_devices(make, name, data):
     wanted = theirs.training_step(batch, 0)
     found["loss"].backward()
     wanted["loss"].backward()
-    # The INRIA code leaves the ends of tails out, in about one pixel of a hundred
-    tolerance = 0.03 if name == "inria" else 2e-3
+    # Gaussians at all but equal depths may be drawn in either order (measured between the kernels
+    # and the reference in float32: 0.004); the INRIA code also leaves the ends of tails out.
+    tolerance = 0.03 if name == "inria" else 0.01
     assert found["loss"].item() == pytest.approx(wanted["loss"].item(), rel=tolerance / 10)
     pulls = dict(theirs.named_parameters())
     for what, parameter in ours.named_parameters():

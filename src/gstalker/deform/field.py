@@ -104,11 +104,7 @@ class DeformationField(nn.Module):
 
     def encode(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features of positions in head space."""
-        return self.encoder(self.locate(means))
-
-    def locate(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """Positions in the encoder's box, [-1, 1] on each axis."""
-        return (means - self.low) / self.span * 2 - 1
+        return self.encoder((means - self.low) / self.span * 2 - 1)
 
     def forward(self, means: Float[Tensor, "N 3"], code: Float[Tensor, " A"]) -> Deltas:
         """Changes of every Gaussian under one frame's code."""

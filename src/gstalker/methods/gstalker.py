@@ -27,7 +27,7 @@ from gstalker.stages.performer import StagePerformer
 from gstalker.stages.static import StaticConfig, StaticStage
 
 MODEL_VERSION = 2
-"""2: the fields ask where a Gaussian lay at the handoff, not where it has learned to lie."""
+"""2: the pose field asks where the torso lay at the handoff, not where it has learned to lie."""
 
 
 @dataclass

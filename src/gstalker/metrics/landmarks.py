@@ -39,6 +39,9 @@ class LandmarkDetector(Protocol):
     def begin(self) -> None:
         """A new take starts: forget the last frame."""
 
+    def close(self) -> None:
+        """Free what is held until the next ``begin``."""
+
     def __call__(self, frame: np.ndarray, index: int) -> np.ndarray:
         """Points ``float32 [L, 2]`` in pixels of frame ``index``, NaN without a face."""
 

@@ -67,6 +67,10 @@ class LipTruth:
             self._detector.begin()
         return self._detector(frame, int(self._ids[k]))
 
+    def close(self) -> None:
+        """Free the detector; it begins anew with the next row."""
+        self._detector.close()
+
     @cached_property
     def points(self) -> np.ndarray:
         """What the detector says of the true frames, ``float32 [n, L, 2]``."""

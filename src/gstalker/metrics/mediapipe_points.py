@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class MediaPipePoints:
         self._size = np.array([capture.width, capture.height], np.float32)
         self._landmarker: Any = None
         self._first = 0
-        atexit.register(self.close)  # later, its own clean-up would find half of Python gone
+        # Its own clean-up would find half of Python gone; by then its executor already is.
+        atexit.register(self._forget)
 
     def begin(self) -> None:
         """Start afresh: MediaPipe follows a face from frame to frame."""
@@ -66,3 +68,7 @@ class MediaPipePoints:
         if self._landmarker is not None:
             self._landmarker.close()
             self._landmarker = None
+
+    def _forget(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self.close()

@@ -116,6 +116,8 @@ class Scorer:
         scores = self._picture_scores(measured)
         scores["sharpness_mouth"] = self._figures(sharp, ratio_of_rows)
         scores |= self._lip_scores(points, measured[:, _PICTURE.index("psnr_mouth")])
+        if isinstance(self._lips, LipTruth):
+            self._lips.close()
         return _in_order(scores)
 
     def _checked(self, frames: Frames) -> Iterator[np.ndarray]:

@@ -49,6 +49,9 @@ class SyntheticPoints:
     def begin(self) -> None:
         """Nothing to forget: every frame stands alone."""
 
+    def close(self) -> None:
+        """Nothing to free."""
+
     def __call__(self, frame: np.ndarray, index: int) -> np.ndarray:
         """Lips and eye corners, ``float32 [68, 2]`` pixels; other points and missing lips NaN."""
         points = np.full((68, 2), np.nan, np.float32)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gstalker.native import library
@@ -45,6 +46,34 @@ class Rasterizer(Protocol):
                 It receives no gradient; what it does to the gradients of the splats is in them.
         """
         ...
+
+
+@torch.no_grad()
+def paint(
+    rasterizer: Rasterizer,
+    splats: Splats,
+    camera: Camera,
+    background: Float[Tensor, "H W 3"] | None = None,
+) -> UInt8[Tensor, "H W 3"]:
+    """The picture alone, rounded to 8 bits, by the rasterizer's own ``paint`` where it has one.
+
+    Args:
+        rasterizer: who draws.
+        splats: what to draw.
+        camera: from where; a batch of one.
+        background: what shines through; black if not given.
+
+    Raises:
+        ValueError: the batch is not of one.
+    """
+    own = getattr(rasterizer, "paint", None)
+    if own is not None:
+        picture: Tensor = own(splats, camera, background)
+        return picture
+    if len(camera.viewmats) != 1:
+        raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
+    image = rasterizer(splats, camera, background).image[0]
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def make_rasterizer(name: str = "auto", device: str = "cpu") -> Rasterizer:

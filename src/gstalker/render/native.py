@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gstalker.gaussians.harmonics import sh_to_rgb
@@ -40,13 +40,7 @@ class NativeRasterizer:
             ValueError: the splats or the background are not float32 on the CPU, or the background
                 is not of the picture's size.
         """
-        if splats.means.dtype != torch.float32 or splats.means.device.type != "cpu":
-            raise ValueError(
-                "expected float32 splats on the CPU, "
-                f"but got {splats.means.dtype} on {splats.means.device}"
-            )
-        if background is not None:
-            background = _checked(background, camera)
+        background = _checked(splats, camera, background)
         pictures = [self._one(splats, camera, k, background) for k in range(len(camera.viewmats))]
         if len(pictures) == 1:
             return pictures[0]
@@ -58,22 +52,56 @@ class NativeRasterizer:
         )
 
     def _one(self, splats: Splats, camera: Camera, k: int, background: Tensor | None) -> Render:
-        viewmat, K = camera.viewmats[k], camera.Ks[k]
-        dirs = view_directions(splats.means, viewmat) if splats.sh.shape[1] > 1 else None
-        colors = sh_to_rgb(splats.sh, dirs)
-        focal = torch.stack([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
-        view = torch.cat([focal, viewmat[:3].reshape(-1)]).float().contiguous()
         # A leaf that the forward pass fills with the centres and the backward pass with the pull
         # on them: the two things that densification wants of one tensor.
-        means2d = torch.zeros(1, len(splats), 2, requires_grad=torch.is_grad_enabled())
+        means2d = torch.empty(1, len(splats), 2, requires_grad=torch.is_grad_enabled())
+        colors, harmonic = _colors(splats, camera, k)
         image, alpha, radii = _Rasterize.apply(
             splats.means, splats.scales, splats.quats, splats.opacities, colors, means2d,
-            background, view, (camera.width, camera.height), self._kernels,
+            background, harmonic, _View(camera, k), self._kernels,
         )  # fmt: skip
-        return Render(image[None], alpha[None, ..., None], means2d, radii[None])
+        return Render(image, alpha, means2d, radii)
+
+    @torch.no_grad()
+    def paint(
+        self, splats: Splats, camera: Camera, background: Float[Tensor, "H W 3"] | None = None
+    ) -> UInt8[Tensor, "H W 3"]:
+        """The picture alone, rounded to 8 bits; nothing is kept for a backward pass.
+
+        Several Python threads may paint at the same time.
+
+        Args:
+            splats: what to draw.
+            camera: from where; a batch of one.
+            background: what shines through; black if not given.
+
+        Raises:
+            ValueError: as for a call, or the batch is not of one.
+        """
+        background = _checked(splats, camera, background)
+        if len(camera.viewmats) != 1:
+            raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
+        colors, harmonic = _colors(splats, camera, 0)
+        inputs = _rows(splats.means, splats.scales, splats.quats, splats.opacities, colors)
+        picture = torch.empty(camera.height, camera.width, 3, dtype=torch.uint8)
+        lease, p = _Lease(self._kernels), library.pointer
+        status = self._kernels.paint(
+            lease.workspace.address, len(splats), *map(p, inputs), harmonic,
+            *_View(camera, 0).arguments, p(background), p(picture), library.threads(),
+        )  # fmt: skip
+        library.check(status, "gst_raster_paint")
+        return picture
 
 
-def _checked(background: Tensor, camera: Camera) -> Tensor:
+def _checked(splats: Splats, camera: Camera, background: Tensor | None) -> Tensor | None:
+    """The background as the kernels read it, or the reason why they cannot draw."""
+    if splats.means.dtype != torch.float32 or splats.means.device.type != "cpu":
+        raise ValueError(
+            "expected float32 splats on the CPU, "
+            f"but got {splats.means.dtype} on {splats.means.device}"
+        )
+    if background is None:
+        return None
     wanted = (camera.height, camera.width, 3)
     if background.dtype != torch.float32 or tuple(background.shape) != wanted:
         raise ValueError(
@@ -81,6 +109,28 @@ def _checked(background: Tensor, camera: Camera) -> Tensor:
             f"but got {background.dtype} of shape {list(background.shape)}"
         )
     return background.detach().contiguous()
+
+
+def _colors(splats: Splats, camera: Camera, k: int) -> tuple[Tensor, int]:
+    """Colours, or the constant harmonics where there are no others, and whether it is these."""
+    if splats.sh.shape[1] == 1:
+        return splats.sh, 1
+    return sh_to_rgb(splats.sh, view_directions(splats.means, camera.viewmats[k])), 0
+
+
+def _rows(*tensors: Tensor) -> list[Tensor]:
+    return [t if t.is_contiguous() else t.contiguous() for t in tensors]
+
+
+class _View:
+    """A camera as the kernels take it: focal lengths and centre, three rows of the view, size."""
+
+    def __init__(self, camera: Camera, k: int) -> None:
+        (fx, _, cx), (_, fy, cy), _ = camera.Ks[k].tolist()
+        rows = camera.viewmats[k].tolist()[:3]
+        self.size = (camera.height, camera.width)
+        numbers = (ctypes.c_float * 16)(fx, fy, cx, cy, *rows[0], *rows[1], *rows[2])
+        self.arguments = (numbers, camera.width, camera.height)
 
 
 class _Kernels:
@@ -92,10 +142,10 @@ class _Kernels:
 
     def _bind(self) -> None:
         kernels = library.load(self.isa)
-        self.forward = library.declare(
-            kernels, "gst_raster_forward", _P, _I, *[_P] * 6, _I, _I, *[_P] * 5, _I, _I
-        )
-        self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 13, _I)
+        scene = (_P, _I, *[_P] * 5, _I, _P, _I, _I, _P)
+        self.forward = library.declare(kernels, "gst_raster_forward", *scene, *[_P] * 4, _I, _I)
+        self.paint = library.declare(kernels, "gst_raster_paint", *scene, _P, _I)
+        self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 14, _I)
         self._new, self._free = kernels.gst_raster_new, kernels.gst_raster_free
         self._new.restype, self._free.argtypes, self._free.restype = _P, [_P], None
         self._idle: list[Workspace] = []
@@ -153,30 +203,28 @@ class _Rasterize(torch.autograd.Function):
         scales: Float[Tensor, "N 3"],
         quats: Float[Tensor, "N 4"],
         opacities: Float[Tensor, " N"],
-        colors: Float[Tensor, "N 3"],
+        colors: Tensor,
         means2d: Float[Tensor, "1 N 2"],
         background: Float[Tensor, "H W 3"] | None,
-        view: Float[Tensor, " 16"],
-        size: tuple[int, int],
+        harmonic: int,
+        view: _View,
         kernels: _Kernels,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        width, height = size
-        inputs = [t.contiguous() for t in (means, scales, quats, opacities, colors)]
-        image, alpha = torch.empty(height, width, 3), torch.empty(height, width)
-        radii = torch.empty(len(means), dtype=torch.int32)
-        lease = _Lease(kernels)
+        inputs = _rows(means, scales, quats, opacities, colors)
+        image, alpha = torch.empty(1, *view.size, 3), torch.empty(1, *view.size, 1)
+        radii = torch.empty(1, len(means), dtype=torch.int32)
+        lease, p = _Lease(kernels), library.pointer
         keep = any(ctx.needs_input_grad)
-        p = library.pointer
         status = kernels.forward(
-            lease.workspace.address, len(means), *map(p, inputs), p(view), width, height,
-            p(background), p(image), p(alpha), p(means2d.detach()), p(radii),
+            lease.workspace.address, len(means), *map(p, inputs), harmonic, *view.arguments,
+            p(background), p(image), p(alpha), p(means2d), p(radii),
             int(keep), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_forward")
         ctx.mark_non_differentiable(radii)
         if keep:
             ctx.lease, ctx.kernels = lease, kernels
-            ctx.save_for_backward(*inputs[:4], background)
+            ctx.save_for_backward(*inputs, background)
         return image, alpha, radii
 
     @staticmethod
@@ -184,13 +232,12 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor, _: Any) -> tuple[Any, ...]:
         *inputs, background = ctx.saved_tensors
         count = len(inputs[0])
-        out = [torch.empty_like(t) for t in (*inputs, inputs[0])]
+        out = [torch.empty_like(t) for t in inputs]
         g_means2d = torch.empty(1, count, 2)
-        g_image, g_alpha = g_image.contiguous(), g_alpha.contiguous()
         p = library.pointer
         status = ctx.kernels.backward(
             ctx.lease.workspace.address, count, *map(p, inputs), p(background),
-            p(g_image), p(g_alpha), *map(p, out), p(g_means2d), library.threads(),
+            *map(p, _rows(g_image, g_alpha)), *map(p, out), p(g_means2d), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_backward")
         return (*out, g_means2d, None, None, None, None)

@@ -45,7 +45,8 @@ template <int K> inline void scatter(float* rows, int first, int n, const Field<
 // e^x in place; what is not a number stays so.
 inline void exponential(float* x) {
   alignas(64) float power[kLanes];
-  store(power, exp2(min(load(x), set(kExpMost)) * set(kLog2E)));
+  const F16 exponent = min(load(x), set(kExpMost)) * set(kLog2E);
+  store(power, exp2(at_least(exponent, set(kExp2Least)), exponent));
 #pragma omp simd
   for (int j = 0; j < kLanes; j++) x[j] = x[j] == x[j] ? power[j] : x[j];
 }

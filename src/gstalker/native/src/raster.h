@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <new>
 
 namespace gst {
@@ -25,7 +26,7 @@ constexpr float kTransmittanceLeast = 1e-4f;            // a pixel this dark is 
 constexpr float kHuge = 1e30f;     // beyond this a number is treated as damaged
 constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 constexpr int kNever = 0x7fffffff;
-constexpr uint32_t kUnseen = 0xffffffffu;
+constexpr uint64_t kMostPairs = 0x7fffff00;  // they are counted in 32 bits
 constexpr int kMoments = 9, kSlot = 12;  // floats used and reserved in a gradient slot
 
 // A buffer that only grows; its old content is not kept.
@@ -58,47 +59,70 @@ struct alignas(64) Projected {
   float x, y, a, b, c, log2_opacity, red, green, blue;
   // The ellipse where alpha = 1/255: at height dy its x runs over slope*dy +- sqrt(reach - bend*dy^2).
   float slope, reach, bend;
-  float dy_at_right;         // height of its rightmost point
-  float half_x, half_y;      // half of its bounding box; half_y < 0 where it is not seen
+  float dy_at_right;  // height of its rightmost point
+  float half_y;       // half of its height
   float depth;
+  float unused;
 };
 static_assert(sizeof(Projected) == 64, "one cache line");
 
+struct TileRange { int16_t x0, x1, y0, y1; };  // inclusive; x1 < x0 where a Gaussian is not seen
+
 struct Pair { uint64_t blocks; uint32_t gaussian, slot; };
 
+// The pairs of one chunk of Gaussians, in the order of their numbers.
+struct ChunkPairs {
+  Buffer<Pair> pairs;          // slots counted from the chunk's first
+  Buffer<uint32_t> tile;       // of each pair
+  Buffer<int> tile_counts;     // then: where the chunk's next pair of that tile goes
+  uint32_t count = 0, first_slot = 0;
+};
+
 struct Camera { float fx, fy, cx, cy, view[12]; int width, height; };
+
+// Colours may come as the constant harmonic: colour = max(scale * value + shift, least).
+struct ColorMap { float scale, shift, least; };
+constexpr ColorMap kPlainColors{1.f, 0.f, -kHuge}, kHarmonicColors{0.28209479177387814f, 0.5f, 0.f};
 
 struct Workspace {
   int width = 0, height = 0, tiles_x = 0, tiles_y = 0, count = -1;
   bool keeps_state = false;
   Camera camera{};
+  ColorMap color_map{};
   Buffer<Projected> projected;
-  Buffer<uint32_t> key, key_other, order_a, order_b;
-  const uint32_t* order = nullptr;          // Gaussians by depth
-  Buffer<uint32_t> chunk_pairs, first_slot, slots;  // of a chunk; of a Gaussian
+  Buffer<TileRange> ranges;
+  Buffer<uint32_t> first_slot, slots;  // of a Gaussian
+  std::unique_ptr<ChunkPairs[]> chunk_pairs;
+  int chunk_room = 0;
   size_t slot_count = 0;
-  Buffer<Pair> emitted, pairs;              // by Gaussian; by tile and depth
-  Buffer<uint32_t> emitted_tile;
-  Buffer<int> tile_counts, tile_first;
-  Buffer<float> transmittance;              // of each pixel in the end, by tile and block
-  Buffer<int> death;                        // index of the pair that finished each pixel
-  Buffer<float> moments;                    // gradient slots
+  Buffer<Pair> unsorted, pairs;        // by tile and number; by tile and depth
+  Buffer<uint32_t> depth_bits;         // of the unsorted pairs
+  Buffer<uint64_t> sort_a, sort_b;
+  Buffer<int> tile_first, tile_order;  // where a tile's pairs begin; the fullest tiles first
+  Buffer<float> transmittance;         // of each pixel in the end, by tile and block
+  Buffer<int> death;                   // index of the pair that finished each pixel
+  Buffer<float> moments;               // gradient slots
   int tiles() const { return tiles_x * tiles_y; }
 };
 
 struct Inputs { const float *means, *scales, *quats, *opacities, *colors; };
+struct Centres { float* means2d; int* radii; };  // both may be null
 struct Gradients { float *means, *scales, *quats, *opacities, *colors, *means2d; };
-
-void project(Workspace&, const Inputs&, int first, int last);
-void project_backward(const Workspace&, const Inputs&, const Gradients&, int first, int last);
-void sort_and_tile(Workspace&, int threads);
-// Pictures [H, W, 3] and alpha [H, W]; a background that is null is black.
-struct Canvas { float *image, *alpha; const float* background; };
+// Pictures [H, W, 3] and alpha [H, W]; a background that is null is black. Either `bytes`, or the
+// other two.
+struct Canvas { float *image, *alpha; uint8_t* bytes; const float* background; };
 struct Pull { const float *image, *alpha, *background; };  // gradients of the canvas; alpha may be null
 
+void project(Workspace&, const Inputs&, const Centres&, int first, int last);
+void project_backward(const Workspace&, const Inputs&, const Gradients&, int first, int last);
+void pair_with_tiles(Workspace&, int chunk);
+void lay_out_tiles(Workspace&);
+void scatter_to_tiles(Workspace&, int chunk);
+void sort_tile(Workspace&, int tile);
 void blend_tile(Workspace&, int tile, const Canvas&);
 void blend_tile_backward(Workspace&, int tile, const Pull&);
 
 inline int chunks(int count) { return (count + kChunk - 1) / kChunk; }
+inline int chunk_end(int count, int chunk) { return count < (chunk + 1) * kChunk ? count : (chunk + 1) * kChunk; }
 
 }  // namespace gst

@@ -1,10 +1,10 @@
 // What Python calls. Every function returns 0, or a number that says what it refused.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "export.h"
 #include "raster.h"
+#include "raster_phases.h"
 
 using namespace gst;
 
@@ -13,78 +13,112 @@ namespace {
 enum Status { kOk = 0, kBadSize = 1, kNoMemory = 2, kNoState = 3 };
 constexpr int kMostSide = 32768;
 
+// camera: fx, fy, cx, cy, then the upper three rows of the world-to-camera matrix.
+void prepare(Workspace& ws, int count, const float* camera, int width, int height, bool harmonic, bool keep_state) {
+  std::memcpy(&ws.camera, camera, 16 * sizeof(float));
+  ws.width = ws.camera.width = width, ws.height = ws.camera.height = height;
+  ws.tiles_x = (width + kTile - 1) / kTile, ws.tiles_y = (height + kTile - 1) / kTile;
+  ws.count = count, ws.keeps_state = keep_state;
+  ws.color_map = harmonic ? kHarmonicColors : kPlainColors;
+  ws.projected.reserve((size_t)count), ws.ranges.reserve((size_t)count);
+  ws.first_slot.reserve((size_t)count), ws.slots.reserve((size_t)count);
+  if (chunks(count) > ws.chunk_room) {
+    ws.chunk_room = 0;
+    ws.chunk_pairs.reset(new ChunkPairs[(size_t)chunks(count)]);
+    ws.chunk_room = chunks(count);
+  }
+  if (keep_state) {
+    ws.transmittance.reserve((size_t)ws.tiles() * kTilePixels);
+    ws.death.reserve((size_t)ws.tiles() * kTilePixels);
+  }
+}
+
+bool draw(Workspace& ws, const Inputs& in, const Centres& centres, const Canvas& canvas, int threads) {
+  const int n = chunks(ws.count), tiles = ws.tiles();
+  std::atomic<bool> failed{false};
+  Phase meeting(failed), layout(failed), scattering(failed), blending(failed);
+#pragma omp parallel num_threads(threads)
+  {
+    meeting.run(n, [&](int chunk) {
+      project(ws, in, centres, chunk * kChunk, chunk_end(ws.count, chunk));
+      pair_with_tiles(ws, chunk);
+    });
+    layout.run(1, [&](int) { lay_out_tiles(ws); });
+    scattering.run(n, [&](int chunk) { scatter_to_tiles(ws, chunk); });
+    blending.run(tiles, [&](int i) {
+      const int tile = ws.tile_order.get()[i];
+      sort_tile(ws, tile);
+      blend_tile(ws, tile, canvas);
+    });
+  }
+  return !failed.load();
+}
+
+int forward(void* workspace, int count, const Inputs& in, int harmonic, const float* camera, int width, int height,
+            const Centres& centres, const Canvas& canvas, bool keep_state, int threads) {
+  if (!workspace || count < 0 || width < 1 || height < 1 || width > kMostSide || height > kMostSide || threads < 1)
+    return kBadSize;
+  Workspace& ws = *static_cast<Workspace*>(workspace);
+  try {
+    prepare(ws, count, camera, width, height, harmonic != 0, keep_state);
+    if (draw(ws, in, centres, canvas, threads)) return kOk;
+  } catch (const std::bad_alloc&) {
+  }
+  ws.count = -1;
+  return kNoMemory;
+}
+
 }  // namespace
 
 GST_EXPORT void* gst_raster_new() { return new (std::nothrow) Workspace; }
 GST_EXPORT void gst_raster_free(void* workspace) { delete static_cast<Workspace*>(workspace); }
 
-// image [H, W, 3] over a background [H, W, 3] (null: black), and alpha [H, W]; means2d [N, 2] and radii [N] may be null.
-// camera: fx, fy, cx, cy, then the upper three rows of the world-to-camera matrix.
+// image [H, W, 3] over a background [H, W, 3] (null: black), and alpha [H, W]; means2d [N, 2] and
+// radii [N] may be null. Colours [N, 3] are the constant harmonic's coefficients if `harmonic`.
 GST_EXPORT int gst_raster_forward(void* workspace, int count, const float* means, const float* scales,
-                                  const float* quats, const float* opacities, const float* colors,
+                                  const float* quats, const float* opacities, const float* colors, int harmonic,
                                   const float* camera, int width, int height, const float* background,
                                   float* image, float* alpha, float* means2d, int* radii, int keep_state,
                                   int threads) {
-  if (!workspace || count < 0 || width < 1 || height < 1 || width > kMostSide || height > kMostSide || threads < 1)
-    return kBadSize;
-  Workspace& ws = *static_cast<Workspace*>(workspace);
-  try {
-    std::memcpy(&ws.camera, camera, 16 * sizeof(float));
-    ws.width = ws.camera.width = width, ws.height = ws.camera.height = height;
-    ws.tiles_x = (width + kTile - 1) / kTile, ws.tiles_y = (height + kTile - 1) / kTile;
-    ws.count = count, ws.keeps_state = keep_state != 0;
-    const size_t room = (size_t)count + kLanes;
-    ws.projected.reserve(room), ws.key.reserve(room), ws.key_other.reserve(room);
-    ws.order_a.reserve(room), ws.order_b.reserve(room), ws.first_slot.reserve(room), ws.slots.reserve(room);
-    if (keep_state) {
-      ws.transmittance.reserve((size_t)ws.tiles() * kTilePixels);
-      ws.death.reserve((size_t)ws.tiles() * kTilePixels);
-    }
-    const Inputs in{means, scales, quats, opacities, colors};
-    const int n = chunks(count), tiles = ws.tiles();
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int t = 0; t < n; t++) {
-      const int first = t * kChunk, last = std::min(count, first + kChunk);
-      project(ws, in, first, last);
-      for (int i = first; i < last; i++) {
-        const Projected& p = ws.projected.get()[i];
-        const bool seen = p.half_y >= 0;
-        if (means2d) means2d[2 * (size_t)i] = seen ? p.x : 0.f, means2d[2 * (size_t)i + 1] = seen ? p.y : 0.f;
-        if (radii) radii[i] = seen ? (int)std::min(std::ceil(std::max(p.half_x, p.half_y)), 1e9f) : 0;
-      }
-    }
-    sort_and_tile(ws, threads);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int tile = 0; tile < tiles; tile++) blend_tile(ws, tile, {image, alpha, background});
-  } catch (const std::bad_alloc&) {
-    ws.count = -1;
-    return kNoMemory;
-  }
-  return kOk;
+  return forward(workspace, count, {means, scales, quats, opacities, colors}, harmonic, camera, width, height,
+                 {means2d, radii}, {image, alpha, nullptr, background}, keep_state != 0, threads);
+}
+
+// The same picture in 8 bits, [H, W, 3], and nothing else.
+GST_EXPORT int gst_raster_paint(void* workspace, int count, const float* means, const float* scales,
+                                const float* quats, const float* opacities, const float* colors, int harmonic,
+                                const float* camera, int width, int height, const float* background,
+                                uint8_t* image, int threads) {
+  return forward(workspace, count, {means, scales, quats, opacities, colors}, harmonic, camera, width, height,
+                 {nullptr, nullptr}, {nullptr, nullptr, image, background}, false, threads);
 }
 
 // Gradients of a loss whose gradients on image [H, W, 3] and alpha [H, W] (may be null) are given;
-// the inputs, background among them, are the forward call's. means2d [N, 2] (may be null) receives the
-// pull on the centres.
+// the inputs, background among them, are the forward call's. means2d [N, 2] (may be null) receives
+// the pull on the centres.
 GST_EXPORT int gst_raster_backward(void* workspace, int count, const float* means, const float* scales,
-                                   const float* quats, const float* opacities, const float* background,
-                                   const float* g_image, const float* g_alpha, float* g_means,
-                                   float* g_scales, float* g_quats, float* g_opacities, float* g_colors,
-                                   float* g_means2d, int threads) {
+                                   const float* quats, const float* opacities, const float* colors,
+                                   const float* background, const float* g_image, const float* g_alpha,
+                                   float* g_means, float* g_scales, float* g_quats, float* g_opacities,
+                                   float* g_colors, float* g_means2d, int threads) {
   if (!workspace || threads < 1) return kBadSize;
   Workspace& ws = *static_cast<Workspace*>(workspace);
   if (ws.count != count || !ws.keeps_state) return kNoState;
   try {
-    ws.moments.reserve(ws.slot_count * kSlot + kLanes);
+    ws.moments.reserve(ws.slot_count * kSlot);
   } catch (const std::bad_alloc&) {
     return kNoMemory;
   }
-  const int tiles = ws.tiles(), n = chunks(count);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int tile = 0; tile < tiles; tile++) blend_tile_backward(ws, tile, {g_image, g_alpha, background});
-  const Inputs in{means, scales, quats, opacities, nullptr};
+  const Inputs in{means, scales, quats, opacities, colors};
   const Gradients out{g_means, g_scales, g_quats, g_opacities, g_colors, g_means2d};
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int t = 0; t < n; t++) project_backward(ws, in, out, t * kChunk, std::min(count, (t + 1) * kChunk));
+  std::atomic<bool> failed{false};
+  Phase blending(failed), projecting(failed);
+#pragma omp parallel num_threads(threads)
+  {
+    blending.run(ws.tiles(), [&](int i) { blend_tile_backward(ws, ws.tile_order.get()[i], {g_image, g_alpha, background}); });
+    projecting.run(chunks(count), [&](int chunk) {
+      project_backward(ws, in, out, chunk * kChunk, chunk_end(count, chunk));
+    });
+  }
   return kOk;
 }

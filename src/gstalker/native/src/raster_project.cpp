@@ -32,6 +32,21 @@ inline float log2_positive(float x) {
   return (float)exponent + 2.f * kLog2E * t * series;
 }
 
+// As the processor does it; std::min and std::max return references, which keep loops scalar.
+inline float least(float a, float b) { return a < b ? a : b; }
+inline float most(float a, float b) { return a > b ? a : b; }
+
+// The tile at a pixel, clamped. Shifted by one to be positive: truncation is floor there, and cheaper.
+inline int clamped_tile(float pixel, float highest, float lowest) {
+  return (int)(least(most(pixel * (1.f / kTile), lowest), highest) + 1.f) - 1;
+}
+
+// A colour that is no number stays none.
+inline float colored(const ColorMap& map, float value) {
+  const float color = map.scale * value + map.shift;
+  return color < map.least ? map.least : color;
+}
+
 // Unit quaternion (its 1/length in `inverse`) to a rotation's rows.
 struct Rotation {
   float w, x, y, z, inverse;
@@ -47,16 +62,18 @@ struct Rotation {
 
 }  // namespace
 
-void project(Workspace& ws, const Inputs& in, int first, int last) {
+void project(Workspace& ws, const Inputs& in, const Centres& centres, int first, int last) {
   Projected* out = ws.projected.get();
-  uint32_t* key = ws.key.get();
+  TileRange* ranges = ws.ranges.get();
+  const ColorMap colors = ws.color_map;
+  const float tiles_x = (float)ws.tiles_x, tiles_y = (float)ws.tiles_y;
   const float fx = ws.camera.fx, fy = ws.camera.fy, cx = ws.camera.cx, cy = ws.camera.cy;
   float V[12];
   std::memcpy(V, ws.camera.view, sizeof V);
   constexpr int kFields = sizeof(Projected) / sizeof(float);
   alignas(64) float mean[3][kLanes], scale[3][kLanes], quat[4][kLanes], opacity[1][kLanes], color[3][kLanes];
-  alignas(64) float field[kFields][kLanes];
-  alignas(64) uint32_t depth_bits[kLanes];
+  alignas(64) float field[kFields][kLanes], mean2d[2][kLanes];
+  alignas(64) int range[4][kLanes], radius[kLanes];
   for (int i = first; i < last; i += kLanes) {
     const int n = std::min(kLanes, last - i);
     gather<3>(in.means, i, n, mean), gather<3>(in.scales, i, n, scale), gather<4>(in.quats, i, n, quat);
@@ -83,36 +100,43 @@ void project(Workspace& ws, const Inputs& in, int first, int last) {
       const float o = opacity[0][j], log2_opacity = log2_positive(o);
       const float px = fx * u + cx, py = fy * v + cy;
       // A comparison with a NaN is false, so every damaged number ends as "not seen".
-      const float tint = std::fabs(color[0][j]) + std::fabs(color[1][j]) + std::fabs(color[2][j]);
+      const float red = colored(colors, color[0][j]), green = colored(colors, color[1][j]);
+      const float blue = colored(colors, color[2][j]), tint = std::fabs(red) + std::fabs(green) + std::fabs(blue);
       float q = 2.f * kLn2 * (log2_opacity - kLog2AlphaLeast);
       const bool seen = (Z > kNear) & (Z < kHuge) & (q > 0.f) & (o < 2.f) & (det > 0.f) & (det < kHuge) &
                         (xx < kHuge) & (yy < kHuge) & (A > 0.f) & (C > 0.f) & (std::fabs(px) < kHuge) &
                         (std::fabs(py) < kHuge) & (tint < kHuge);
       q = seen ? q : 0.f;
-      const float inverse_a = 1.f / A, half_x = std::sqrt(q * xx), half_y = std::sqrt(q * yy);
+      const float inverse_a = 1.f / A, exact_x = std::sqrt(q * xx), exact_y = std::sqrt(q * yy);
+      // A touch more than exact: the tests for tiles and blocks round, too.
+      const float half_x = exact_x * 1.0001f + 1e-3f, half_y = exact_y * 1.0001f + 1e-3f;
       field[0][j] = px, field[1][j] = py;
       field[2][j] = -0.5f * kLog2E * A, field[3][j] = -kLog2E * B, field[4][j] = -0.5f * kLog2E * C;
       field[5][j] = log2_opacity;
-      field[6][j] = color[0][j], field[7][j] = color[1][j], field[8][j] = color[2][j];
+      field[6][j] = red, field[7][j] = green, field[8][j] = blue;
       field[9][j] = -B * inverse_a, field[10][j] = q * inverse_a, field[11][j] = inverse * inverse_a * inverse_a;
-      field[12][j] = half_x * xy / xx;
-      field[13][j] = half_x * 1.0001f + 1e-3f;  // a touch more than exact: the test itself rounds
-      field[14][j] = seen ? half_y * 1.0001f + 1e-3f : -1.f;
-      field[15][j] = Z;
-      uint32_t bits;
-      std::memcpy(&bits, &Z, 4);
-      depth_bits[j] = seen ? bits : kUnseen;  // positive floats sort as their bits do
+      field[12][j] = exact_x * xy / xx, field[13][j] = half_y, field[14][j] = Z, field[15][j] = 0.f;
+      range[0][j] = clamped_tile(px - half_x, tiles_x, 0.f), range[1][j] = clamped_tile(px + half_x, tiles_x - 1.f, -1.f);
+      range[2][j] = clamped_tile(py - half_y, tiles_y, 0.f), range[3][j] = clamped_tile(py + half_y, tiles_y - 1.f, -1.f);
+      range[1][j] = seen ? range[1][j] : -1;
+      mean2d[0][j] = seen ? px : 0.f, mean2d[1][j] = seen ? py : 0.f;
+      const float reaches = half_x > half_y ? half_x : half_y;
+      const int whole = (int)(reaches < 1e9f ? reaches : 1e9f);
+      radius[j] = seen ? whole + ((float)whole < reaches) : 0;
     }
     for (int j = 0; j < n; j++) {
       float* row = reinterpret_cast<float*>(out + i + j);
       for (int k = 0; k < kFields; k++) row[k] = field[k][j];
-      key[i + j] = depth_bits[j];
+      ranges[i + j] = {(int16_t)range[0][j], (int16_t)range[1][j], (int16_t)range[2][j], (int16_t)range[3][j]};
     }
+    if (centres.means2d) scatter<2>(centres.means2d, i, n, mean2d);
+    if (centres.radii) std::memcpy(centres.radii + i, radius, sizeof(int) * (size_t)n);
   }
 }
 
 void project_backward(const Workspace& ws, const Inputs& in, const Gradients& out, int first, int last) {
   const Projected* projected = ws.projected.get();
+  const ColorMap colors = ws.color_map;
   const float fx = ws.camera.fx, fy = ws.camera.fy;
   float V[12];
   std::memcpy(V, ws.camera.view, sizeof V);
@@ -133,7 +157,11 @@ void project_backward(const Workspace& ws, const Inputs& in, const Gradients& ou
       touched[j] = slots > 0;
       for (int k = 0; k < 6; k++) moment[k][j] = total[k];
       if (j < n) {
-        for (int k = 0; k < 3; k++) out.colors[3 * (size_t)g + k] = total[6 + k];
+        for (int k = 0; k < 3; k++) {
+          const float value = in.colors[3 * (size_t)g + k];
+          const bool answers = colors.scale * value + colors.shift >= colors.least;
+          out.colors[3 * (size_t)g + k] = answers ? colors.scale * total[6 + k] : 0.f;
+        }
         // moment 0 is sum(alpha dL/dalpha), and alpha is proportional to the opacity
         out.opacities[g] = touched[j] ? total[0] / in.opacities[g] : 0.f;
       }

@@ -1,0 +1,115 @@
+// Gradients from a tile's pixels, back to front through its list of Gaussians.
+#include <algorithm>
+
+#include "raster_blend.h"
+
+namespace gst {
+namespace {
+
+// What the way back carries per pixel. `beyond` is what shines in from behind the Gaussians met so
+// far, as the loss values it: colour . g_image of what the eye would see without those in front. It
+// begins as background . g_image - g_alpha, and
+//   dL/dalpha_i = T_i (colour_i . g_image - beyond_i),   beyond_(i-1) = beyond_i + alpha_i (...).
+enum { kT, kBeyond, kGRed, kGGreen, kGBlue, kStates };
+using BlockState = float[kStates][kLanes];
+
+struct Wake { int pair, block; };
+
+void load_pull(const Workspace& ws, Origin at, const float* T_end, const Pull& pull, BlockState& s) {
+  const int width = ws.width, height = ws.height;
+  F16 beyond = set(0.f);
+  Rgb g;
+  Picture<const float, 3>{pull.image, width, height}.read(
+      at.x, at.y, [&](const float* rows, size_t stride) { g = load_rgb(rows, stride); });
+  if (pull.alpha)
+    Picture<const float, 1>{pull.alpha, width, height}.read(
+        at.x, at.y, [&](const float* rows, size_t stride) { beyond = beyond - load_gray(rows, stride); });
+  if (pull.background)
+    Picture<const float, 3>{pull.background, width, height}.read(at.x, at.y, [&](const float* rows, size_t stride) {
+      const Rgb behind = load_rgb(rows, stride);
+      beyond = fma(behind.red, g.red, fma(behind.green, g.green, fma(behind.blue, g.blue, beyond)));
+    });
+  store(s[kT], load(T_end)), store(s[kBeyond], beyond);
+  store(s[kGRed], g.red), store(s[kGGreen], g.green), store(s[kGBlue], g.blue);
+}
+
+// A block wakes at the last pair that any of its pixels lived to see; returns those awake at once.
+uint64_t plan_wakes(const int* death, uint64_t inside, Wake* wakes, int& count) {
+  uint64_t awake = 0;
+  count = 0;
+  for (uint64_t blocks = inside; blocks; blocks &= blocks - 1) {
+    const int block = __builtin_ctzll(blocks);
+    const int latest = *std::max_element(death + 16 * block, death + 16 * block + 16);
+    if (latest == kNever) awake |= 1ull << block;
+    else wakes[count++] = {latest, block};
+  }
+  std::sort(wakes, wakes + count, [](const Wake& p, const Wake& q) { return p.pair > q.pair; });
+  return awake;
+}
+
+// The gradient slot of one Gaussian in one tile. With e = alpha dL/dalpha: sums of e, e dx, e dy,
+// e dx^2, e dx dy, e dy^2, then of the colours.
+GST_INLINE void fill_slot(const Broadcast& g, uint64_t blocks, int k, const int* death, BlockState* states, float* slot) {
+  const F16 cutoff = set(kLog2AlphaLeast), most = set(kAlphaMost), one = set(1.f), zero = set(0.f);
+  F16 total[8] = {zero, zero, zero, zero, zero, zero, zero, zero}, total_blue = zero;
+  do {
+    const int block = __builtin_ctzll(blocks);
+    blocks &= blocks - 1;
+    const F16 dx = g.dx(block), dy = g.dy(block), power = g.log2_alpha(dx, dy);
+    const M16 touched = before(at_least(power, cutoff), k, death + 16 * block);
+    if (!any(touched)) continue;
+    float* s = states[block][0];
+    const F16 free_alpha = exp2(touched, power), a = min(free_alpha, most);
+    const F16 T = load(s + 16 * kT) * reciprocal(one - a);  // unchanged where a is zero
+    store(s + 16 * kT, T);
+    const F16 weight = a * T;
+    const F16 g_red = load(s + 16 * kGRed), g_green = load(s + 16 * kGGreen), g_blue = load(s + 16 * kGBlue);
+    total[6] = fma(weight, g_red, total[6]);
+    total[7] = fma(weight, g_green, total[7]);
+    total_blue = fma(weight, g_blue, total_blue);
+    const F16 beyond = load(s + 16 * kBeyond);
+    const F16 gain = fma(g.red, g_red, fma(g.green, g_green, fma(g.blue, g_blue, zero - beyond)));
+    store(s + 16 * kBeyond, fma(a, gain, beyond));
+    // A clamped alpha does not answer to its Gaussian.
+    const F16 e = where(at_least(most, free_alpha), weight * gain), ex = e * dx, ey = e * dy;
+    total[0] = total[0] + e;
+    total[1] = total[1] + ex;
+    total[2] = total[2] + ey;
+    total[3] = fma(ex, dx, total[3]);
+    total[4] = fma(ex, dy, total[4]);
+    total[5] = fma(ey, dy, total[5]);
+  } while (blocks);
+  sum8(total, slot);
+  slot[8] = sum(total_blue);
+}
+
+}  // namespace
+
+void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
+  const Projected* projected = ws.projected.get();
+  const Pair* pairs = ws.pairs.get();
+  const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
+  if (first == last) return;
+  const Origin origin = tile_origin(ws, tile);
+  const uint64_t inside = blocks_inside(ws, origin);
+  alignas(64) BlockState states[kBlocks];
+  const float* T_end = ws.transmittance.get() + (size_t)tile * kTilePixels;
+  const int* death = ws.death.get() + (size_t)tile * kTilePixels;
+  for (uint64_t blocks = inside; blocks; blocks &= blocks - 1) {
+    const int block = __builtin_ctzll(blocks);
+    load_pull(ws, block_origin(origin, block), T_end + 16 * block, pull, states[block]);
+  }
+  Wake wakes[kBlocks];
+  int wake_count, next_wake = 0;
+  uint64_t awake = plan_wakes(death, inside, wakes, wake_count);
+  for (int k = last - 1; k >= first; k--) {
+    __builtin_prefetch(&projected[pairs[std::max(k - 8, first)].gaussian]);
+    while (next_wake < wake_count && wakes[next_wake].pair > k) awake |= 1ull << wakes[next_wake++].block;
+    float* slot = ws.moments.get() + (size_t)pairs[k].slot * kSlot;
+    const uint64_t blocks = pairs[k].blocks & awake;
+    if (blocks) fill_slot(Broadcast(projected[pairs[k].gaussian], origin), blocks, k, death, states, slot);
+    else std::fill(slot, slot + kMoments, 0.f);
+  }
+}
+
+}  // namespace gst

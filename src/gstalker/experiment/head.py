@@ -25,6 +25,7 @@ from gstalker.experiment.movie import ping_pong
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
+from gstalker.native import library
 from gstalker.types import AudioWindow, Camera
 
 BATCH = 128
@@ -113,7 +114,7 @@ class Head:
         self, track: AudioTrack, looks: Iterator[Look], threads: int
     ) -> Iterator[np.ndarray]:
         waiting: deque[Future[np.ndarray]] = deque()
-        pool = ThreadPoolExecutor(threads, "paint", initializer=_alone)
+        pool = ThreadPoolExecutor(threads, "paint")
         try:
             for pose, code in self._cued(track, looks, pool):
                 waiting.append(pool.submit(self._paint, pose, code))
@@ -123,7 +124,6 @@ class Head:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(torch.get_num_threads())  # _alone changed what new ones get
 
     def _cued(
         self, track: AudioTrack, looks: Iterator[Look], pool: ThreadPoolExecutor
@@ -143,17 +143,14 @@ class Head:
         """Codes of ``len(eyes)`` frames from ``first`` on."""
         ids = np.arange(first, first + len(eyes))
         audio = AudioWindow(track.windows(ids), torch.from_numpy(ids))
-        return self.performer.listen(audio, eyes)
+        with library.limited(1):
+            return self.performer.listen(audio, eyes)
 
     def _paint(self, pose: Tensor, code: Tensor) -> np.ndarray:
         """One frame."""
         camera = Camera(pose[None], self.capture.Ks[None], self.width, self.height)
-        return self.performer.paint(camera, code, self._background).cpu().numpy()
-
-
-def _alone() -> None:
-    """Keep what this Python thread computes on one core."""
-    torch.set_num_threads(1)
+        with library.limited(1):
+            return self.performer.paint(camera, code, self._background).cpu().numpy()
 
 
 def steady_stretch(capture: Capture) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gstalker import render
 from gstalker.stages.deform import DeformStage
 from gstalker.stages.static import StaticStage
 from gstalker.types import AudioWindow, Camera, FrameBatch
@@ -46,9 +47,9 @@ class StagePerformer:
     ) -> UInt8[Tensor, "H W 3"]:
         """One frame, rounded to bytes."""
         camera, code = camera.to(self.device), code.to(self.device)
-        background = background.to(self.device)
-        if isinstance(self.stage, StaticStage):
-            render = self.stage.render(camera, background)
+        stage = self.stage
+        if isinstance(stage, StaticStage):
+            splats = stage.splats(camera)
         else:
-            render = self.stage.render(camera, code, background)
-        return render.image[0].clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+            splats = stage.splats(camera, code)
+        return render.paint(stage.rasterizer, splats, camera, background.to(self.device))

@@ -45,6 +45,28 @@ def test_a_movie_that_fails_half_way_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("after", [1, 30])
+def test_an_error_in_the_encoder_is_the_callers_and_leaves_nothing(tmp_path, monkeypatch, after):
+    encoded = 0
+
+    def encode(self, picture):
+        nonlocal encoded
+        encoded += 1
+        if encoded == after:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(MovieWriter, "_encode", encode)
+
+    def make():
+        with MovieWriter(tmp_path / "a.mp4", 64, 48) as movie:
+            for picture in pictures(30, 64, 48):
+                movie.write(picture)
+
+    with pytest.raises(GSTalkerError, match="No space left"):
+        make()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GSTalkerError, match="cannot write .*a.mp4"):

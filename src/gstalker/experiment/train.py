@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
     """The method that a config names, on a capture, and the kind of sound features it hears."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device is cuda, but torch finds no CUDA device on this machine.\n  Use: device=cpu"
+        )
     kind = resolve(METHODS, config.method.name)
     features = choose_features(capture, kind.sound(config.method.config))
     method = kind(

@@ -88,6 +88,7 @@ GST_INLINE void fill_slot(const Broadcast& g, uint64_t blocks, int k, const int*
 void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   const Projected* projected = ws.projected.get();
   const Pair* pairs = ws.pairs.get();
+  const uint32_t* listed = ws.listed.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
   if (first == last) return;
   const Origin origin = tile_origin(ws, tile);
@@ -103,11 +104,13 @@ void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   int wake_count, next_wake = 0;
   uint64_t awake = plan_wakes(death, inside, wakes, wake_count);
   for (int k = last - 1; k >= first; k--) {
-    __builtin_prefetch(&projected[pairs[std::max(k - 8, first)].gaussian]);
+    __builtin_prefetch(&pairs[listed[std::max(k - kAhead, first)]]);
+    __builtin_prefetch(&projected[pairs[listed[std::max(k - kAhead / 2, first)]].gaussian]);
     while (next_wake < wake_count && wakes[next_wake].pair > k) awake |= 1ull << wakes[next_wake++].block;
-    float* slot = ws.moments.get() + (size_t)pairs[k].slot * kSlot;
-    const uint64_t blocks = pairs[k].blocks & awake;
-    if (blocks) fill_slot(Broadcast(projected[pairs[k].gaussian], origin), blocks, k, death, states, slot);
+    const Pair& pair = pairs[listed[k]];
+    float* slot = ws.moments.get() + (size_t)listed[k] * kSlot;
+    const uint64_t blocks = pair.blocks & awake;
+    if (blocks) fill_slot(Broadcast(projected[pair.gaussian], origin), blocks, k, death, states, slot);
     else std::fill(slot, slot + kMoments, 0.f);
   }
 }

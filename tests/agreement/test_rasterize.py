@@ -118,6 +118,55 @@ def test_two_forward_passes_before_their_backward_passes_do_not_mix():
             assert torch.equal(tensor.grad, gradient)
 
 
+def upright(x, y, sigma, opacity, depth=10.0):
+    """A round Gaussian of one deviation ``sigma`` at pixel (x, y), under a focal length of 10."""
+    return [x * depth / 10, y * depth / 10, depth], sigma * depth / 10, opacity
+
+
+def together(*gaussians):
+    means, scales, opacities = zip(*gaussians, strict=True)
+    n = len(means)
+    return Splats(
+        torch.tensor(means),
+        torch.tensor(scales)[:, None].repeat(1, 3),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1),
+        torch.tensor(opacities),
+        torch.zeros(n, 1, 3),
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_counts_of_a_case_worked_by_hand(isa):
+    K = torch.tensor([[[10.0, 0, 0], [0, 10, 0], [0, 0, 1]]])
+    camera = Camera(torch.eye(4)[None], K, 40, 36)  # two by two tiles, mostly outside
+    count = NativeRasterizer(isa).counts
+    # The covariance is that of the dilation alone: at opacity 0.9 the cut-off lies at a radius of
+    # sqrt(2 * 0.3 * ln(0.9 * 255)) = 1.81 pixels.
+    inside = upright(6.0, 6.0, 1e-3, 0.9)  # within the block of pixels 4 to 7
+    assert count(together(inside), camera) == {"gaussians": 1, "pairs": 1, "lanes": 16}
+    corner = upright(32.0, 32.0, 1e-3, 0.9)  # where four tiles meet: one block of each
+    assert count(together(corner), camera) == {"gaussians": 1, "pairs": 4, "lanes": 4 * 16}
+    border = upright(38.0, 36.0, 1e-3, 0.9)  # half below the picture, where nothing is evaluated
+    assert count(together(border), camera)["lanes"] == 16
+    behind = upright(6.0, 6.0, 1e-3, 0.9, depth=-5.0)
+    assert count(together(inside, behind), camera)["pairs"] == 1
+    assert count(together(behind), camera) == {"gaussians": 1, "pairs": 0, "lanes": 0}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_block_whose_pixels_are_finished_is_not_counted_any_more(isa):
+    K = torch.tensor([[[10.0, 0, 0], [0, 10, 0], [0, 0, 1]]])
+    camera = Camera(torch.eye(4)[None], K, 4, 4)
+    wall_of = [upright(2.0, 2.0, 100.0, 0.99, depth=10.0 + k) for k in range(5)]
+    # 0.01 remains after one and some 1e-4 after two; the third finds every pixel too dark, and the
+    # others are not looked at
+    assert NativeRasterizer(isa).counts(together(*wall_of), camera) == {
+        "gaussians": 5,
+        "pairs": 5,
+        "lanes": 3 * 16,
+    }
+
+
 def test_float64_is_refused_with_a_reason():
     splats, camera = scene(3, 8, 8)
     with pytest.raises(ValueError, match="expected float32 splats on the CPU"):

@@ -79,10 +79,7 @@ class NativeRasterizer:
             ValueError: as for a call, or the batch is not of one.
         """
         background = _checked(splats, camera, background)
-        if len(camera.viewmats) != 1:
-            raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
-        colors, harmonic = _colors(splats, camera, 0)
-        inputs = _rows(splats.means, splats.scales, splats.quats, splats.opacities, colors)
+        inputs, harmonic = _one_view(splats, camera)
         picture = torch.empty(camera.height, camera.width, 3, dtype=torch.uint8)
         lease, p = _Lease(self._kernels), library.pointer
         status = self._kernels.paint(
@@ -91,6 +88,36 @@ class NativeRasterizer:
         )  # fmt: skip
         library.check(status, "gst_raster_paint")
         return picture
+
+    @torch.no_grad()
+    def counts(self, splats: Splats, camera: Camera) -> dict[str, int]:
+        """What drawing asks of the kernels: a measure of work that no busy machine disturbs.
+
+        Args:
+            splats: what to draw.
+            camera: from where; a batch of one.
+
+        Returns:
+            ``gaussians``; ``pairs`` of a Gaussian and a tile that it touches; ``lanes``,
+            evaluations of a Gaussian at a pixel.
+
+        Raises:
+            ValueError: as for ``paint``.
+        """
+        _checked(splats, camera, None)
+        inputs, harmonic = _one_view(splats, camera)
+        size = (camera.height, camera.width)
+        image, alpha = torch.empty(*size, 3), torch.empty(size)
+        lease, p = _Lease(self._kernels), library.pointer
+        status = self._kernels.forward(
+            lease.workspace.address, len(splats), *map(p, inputs), harmonic,
+            *_View(camera, 0).arguments, p(None), p(image), p(alpha), p(None), p(None),
+            1, library.threads(),
+        )  # fmt: skip
+        library.check(status, "gst_raster_forward")
+        found = (ctypes.c_int64 * 2)()
+        library.check(self._kernels.counts(lease.workspace.address, found), "gst_raster_counts")
+        return {"gaussians": len(splats), "pairs": found[0], "lanes": found[1]}
 
 
 def _checked(splats: Splats, camera: Camera, background: Tensor | None) -> Tensor | None:
@@ -109,6 +136,14 @@ def _checked(splats: Splats, camera: Camera, background: Tensor | None) -> Tenso
             f"but got {background.dtype} of shape {list(background.shape)}"
         )
     return background.detach().contiguous()
+
+
+def _one_view(splats: Splats, camera: Camera) -> tuple[list[Tensor], int]:
+    """What the kernels draw for a batch of one camera, and whether colours are harmonics."""
+    if len(camera.viewmats) != 1:
+        raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
+    colors, harmonic = _colors(splats, camera, 0)
+    return _rows(splats.means, splats.scales, splats.quats, splats.opacities, colors), harmonic
 
 
 def _colors(splats: Splats, camera: Camera, k: int) -> tuple[Tensor, int]:
@@ -145,6 +180,7 @@ class _Kernels:
         scene = (_P, _I, *[_P] * 5, _I, _P, _I, _I, _P)
         self.forward = library.declare(kernels, "gst_raster_forward", *scene, *[_P] * 4, _I, _I)
         self.paint = library.declare(kernels, "gst_raster_paint", *scene, _P, _I)
+        self.counts = library.declare(kernels, "gst_raster_counts", _P, _P)
         self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 14, _I)
         self._new, self._free = kernels.gst_raster_new, kernels.gst_raster_free
         self._new.restype, self._free.argtypes, self._free.restype = _P, [_P], None

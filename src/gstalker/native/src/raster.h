@@ -114,6 +114,7 @@ void scatter_to_tiles(Workspace&, int chunk);
 void sort_tile(Workspace&, int tile);
 void blend_tile(Workspace&, int tile, const Canvas&);
 void blend_tile_backward(Workspace&, int tile, const Pull&);
+int64_t blocks_evaluated(const Workspace&, int tile);  // by the last forward pass, which kept its state
 
 inline int chunks(int count) { return (count + kChunk - 1) / kChunk; }
 inline int chunk_end(int count, int chunk) { return count < (chunk + 1) * kChunk ? count : (chunk + 1) * kChunk; }

@@ -87,6 +87,17 @@ GST_EXPORT int gst_raster_paint(void* workspace, int count, const float* means, 
                  {nullptr, nullptr}, {nullptr, nullptr, image, background}, false, threads);
 }
 
+// What the last forward pass, which must have kept its state, had to do: out[0] entries of the tiles'
+// lists, out[1] evaluations of a Gaussian at a pixel.
+GST_EXPORT int gst_raster_counts(void* workspace, int64_t* out) {
+  if (!workspace || !out) return kBadSize;
+  const Workspace& ws = *static_cast<Workspace*>(workspace);
+  if (ws.count < 0 || !ws.keeps_state) return kNoState;
+  out[0] = ws.tile_first.get()[ws.tiles()], out[1] = 0;
+  for (int tile = 0; tile < ws.tiles(); tile++) out[1] += kLanes * blocks_evaluated(ws, tile);
+  return kOk;
+}
+
 // Gradients of a loss whose gradients on image [H, W, 3] and alpha [H, W] (may be null) are given;
 // the inputs, background among them, are the forward call's. means2d [N, 2] (may be null) receives
 // the pull on the centres.

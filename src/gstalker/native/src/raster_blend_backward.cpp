@@ -115,4 +115,17 @@ void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   }
 }
 
+int64_t blocks_evaluated(const Workspace& ws, int tile) {
+  const int* death = ws.death.get() + (size_t)tile * kTilePixels;
+  Wake ends[kBlocks];
+  int end_count, next_end = 0;
+  uint64_t alive = plan_wakes(death, blocks_inside(ws, tile_origin(ws, tile)), ends, end_count);
+  int64_t total = 0;
+  for (int k = ws.tile_first.get()[tile + 1] - 1; k >= ws.tile_first.get()[tile]; k--) {
+    while (next_end < end_count && ends[next_end].pair >= k) alive |= 1ull << ends[next_end++].block;
+    total += __builtin_popcountll(ws.pairs.get()[ws.listed.get()[k]].blocks & alive);
+  }
+  return total;
+}
+
 }  // namespace gst

@@ -14,8 +14,9 @@ from gstalker.data.capture import write_wav
 from gstalker.data.synthetic import synthetic_voice
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError, RunError
 from gstalker.experiment.demo import contact_sheet, curves, side_by_side
-from gstalker.experiment.drive import drive, steady_stretch
+from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import ROWS, evaluate, summary
+from gstalker.experiment.head import steady_stretch
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import train
 

@@ -1,5 +1,7 @@
 """Movies: whole, even-sided, with their sound, or absent."""
 
+import itertools
+
 import av
 import numpy as np
 import pytest
@@ -57,11 +59,11 @@ def test_a_picture_of_another_size_is_refused(tmp_path):
 
 
 def test_ping_pong_moves_one_frame_at_a_time_and_stays_inside():
-    ids = np.array(list(ping_pong(100, 175, 1000)))
+    ids = np.array(list(itertools.islice(ping_pong(100, 175), 1000)))
     assert ids.min() == 100
     assert ids.max() == 174
     assert (np.abs(np.diff(ids)) == 1).all()
 
 
 def test_ping_pong_of_one_frame_stands_still():
-    assert list(ping_pong(5, 6, 4)) == [5, 5, 5, 5]
+    assert list(itertools.islice(ping_pong(5, 6), 4)) == [5, 5, 5, 5]

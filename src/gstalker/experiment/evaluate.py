@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -22,10 +23,9 @@ from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.errors import RunError
-from gstalker.experiment.drive import to_uint8
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method
-from gstalker.methods import Renderer
+from gstalker.methods import Performer
 from gstalker.metrics.ridge import yardstick
 from gstalker.metrics.score import Scorer
 
@@ -72,7 +72,7 @@ def evaluate(run: RunFolder | str | Path) -> dict[str, Any]:
 
 
 def _rows(
-    load: Callable[..., Renderer], folder: Path, dataset: FrameDataset, ids: np.ndarray
+    load: Callable[..., Performer], folder: Path, dataset: FrameDataset, ids: np.ndarray
 ) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     """The rows one by one, each a stream of pictures."""
     trained, silent = load(folder), load(folder, silent=True)
@@ -96,6 +96,11 @@ def mean_frame(capture: Capture) -> np.ndarray:
     spread = np.linspace(0, len(train_ids) - 1, min(MEAN_FRAMES, len(train_ids))).astype(int)
     total = sum(capture.frame(int(i)).astype(np.float64) for i in train_ids[spread])
     return np.round(total / len(spread)).astype(np.uint8)
+
+
+def to_uint8(picture: torch.Tensor) -> np.ndarray:
+    """A picture in [0, 1] as bytes, rounded."""
+    return (picture.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _keep(pictures: Iterator[np.ndarray], ids: np.ndarray, folder: Path) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -113,14 +114,11 @@ class MovieWriter:
         self._stack.__exit__(kind, error, trace)
 
 
-def ping_pong(first: int, stop: int, count: int, start: int = 0) -> Iterator[int]:
-    """``count`` frame ids to and fro through ``first .. stop - 1``, no frame shown twice in a row.
+def ping_pong(first: int, stop: int) -> Iterator[int]:
+    """Frame ids to and fro through ``first .. stop - 1``, without end, none twice in a row.
 
-    >>> list(ping_pong(10, 13, 7))
+    >>> list(itertools.islice(ping_pong(10, 13), 7))
     [10, 11, 12, 11, 10, 11, 12]
     """
-    length = stop - first
-    period = max(2 * (length - 1), 1)
-    for k in range(start, start + count):
-        place = k % period
-        yield first + (place if place < length else period - place)
+    there = range(first, stop)
+    return itertools.cycle([*there, *there[-2:0:-1]])

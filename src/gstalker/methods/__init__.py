@@ -12,16 +12,47 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gstalker.data.capture import Capture
-from gstalker.types import FrameBatch
+from gstalker.types import AudioWindow, Camera, FrameBatch
 
 METHODS = {"gstalker": "gstalker.methods.gstalker:GSTalker"}
 """Methods by name."""
 
-Renderer = Callable[[FrameBatch], Tensor]
-"""Pictures ``[B, H, W, 3]`` in [0, 1] for a batch."""
+
+@runtime_checkable
+class Performer(Protocol):
+    """A trained run's head; its methods may be called from several Python threads at once."""
+
+    def __call__(self, batch: FrameBatch) -> Float[Tensor, "B H W 3"]:
+        """Pictures in [0, 1] for a batch, by the code that training uses."""
+        ...
+
+    def listen(self, audio: AudioWindow, eye: Float[Tensor, " F"]) -> Float[Tensor, "F A"]:
+        """What the sound says to the head, as one code for each of many frames.
+
+        Args:
+            audio: windows of sound.
+            eye: eye opening, standardised over the training part.
+
+        Returns:
+            Codes; a head that hears nothing has codes of no numbers.
+        """
+        ...
+
+    def paint(
+        self, camera: Camera, code: Float[Tensor, " A"], background: Float[Tensor, "H W 3"]
+    ) -> UInt8[Tensor, "H W 3"]:
+        """One frame, ready to be shown.
+
+        Args:
+            camera: of one frame (B = 1).
+            code: that frame's, from ``listen``.
+            background: the still picture behind the head, in [0, 1].
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,6 @@ class Method(Protocol):
         """The stages in order."""
         ...
 
-    def load(self, folder: Path, *, silent: bool = False) -> Renderer:
-        """The trained run as a function; ``silent`` gives its head without sound, the control."""
+    def load(self, folder: Path, *, silent: bool = False) -> Performer:
+        """The trained run's head; ``silent`` gives it without sound, the control."""
         ...

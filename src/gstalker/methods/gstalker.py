@@ -6,12 +6,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
 
 from gstalker import face, files
 from gstalker.callbacks.density import Densification, DensityConfig
@@ -21,12 +19,12 @@ from gstalker.errors import ConfigError, RunError
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.rotations import mean_viewmat
-from gstalker.methods import Renderer, StagePlan
+from gstalker.methods import Performer, StagePlan
 from gstalker.render import make_rasterizer
 from gstalker.stages.deform import DeformConfig, DeformStage
 from gstalker.stages.handoff import Handoff, load_tensors
+from gstalker.stages.performer import StagePerformer
 from gstalker.stages.static import StaticConfig, StaticStage
-from gstalker.types import FrameBatch
 
 MODEL_VERSION = 2
 """2: the pose field asks where the torso lay at the handoff, not where it has learned to lie."""
@@ -116,20 +114,13 @@ class GSTalker:
             StagePlan("deform", deform.steps, self._deform, self._leave_model, "deform/model.pt"),
         ]
 
-    def load(self, folder: Path, *, silent: bool = False) -> Renderer:
+    def load(self, folder: Path, *, silent: bool = False) -> Performer:
         """The trained head; ``silent``: as stage one left it."""
-        if silent:
-            handoff = self._handoff(folder)
-            stage: Any = StaticStage(handoff.to_cloud(), handoff.rest_viewmat, self.rasterizer)
-        else:
-            stage = self._trained(folder)
-        stage.eval().to(self.device)
-
-        @torch.inference_mode()
-        def draw(batch: FrameBatch) -> Tensor:
-            return stage(batch.to(self.device))
-
-        return draw
+        if not silent:
+            return StagePerformer(self._trained(folder), self.device)
+        handoff = self._handoff(folder)
+        stage = StaticStage(handoff.to_cloud(), handoff.rest_viewmat, self.rasterizer)
+        return StagePerformer(stage, self.device)
 
     # ------------------------------------------------------------------ stage one
 

@@ -22,7 +22,7 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
-from gstalker.experiment.drive import to_uint8
+from gstalker.experiment.evaluate import to_uint8
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method, train
 from gstalker.metrics.score import Scorer

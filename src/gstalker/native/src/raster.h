@@ -16,7 +16,7 @@ namespace gst {
 constexpr int kTile = 32, kBlock = 4, kBlocksAcross = kTile / kBlock, kBlocks = 64, kTilePixels = kTile * kTile;
 constexpr int kChunk = 2048;       // Gaussians per task
 constexpr int kLanes = 16;
-constexpr int kAhead = 16;         // entries of a list that are fetched before they are due
+constexpr int kAhead = 8;          // entries of a list that are fetched before they are due
 
 constexpr float kDilation = 0.3f;  // pixels^2 added to the projected covariance (Kerbl et al. 2023)
 constexpr float kNear = 0.01f;     // world units in front of the camera
@@ -53,10 +53,10 @@ template <class T> class Buffer {
   size_t capacity_ = 0;
 };
 
-// One projected Gaussian. log2(alpha) at offset (dx, dy) from the centre is
-// a dx^2 + b dx dy + c dy^2 + log2_opacity.
+// One projected Gaussian. In coordinates where it is round, u = across dx + shear dy and v = down dy
+// of the offset (dx, dy) from its centre, log2(alpha) is log2_opacity - u^2 - v^2.
 struct alignas(64) Projected {
-  float x, y, a, b, c, log2_opacity, red, green, blue;
+  float x, y, across, shear, down, log2_opacity, red, green, blue;
   // The ellipse where alpha = 1/255: at height dy its x runs over slope*dy +- sqrt(reach - bend*dy^2).
   float slope, reach, bend;
   float dy_at_right;  // height of its rightmost point
@@ -67,7 +67,7 @@ static_assert(sizeof(Projected) == 64, "one cache line");
 
 struct TileRange { int16_t x0, x1, y0, y1; };  // inclusive; x1 < x0 where a Gaussian is not seen
 
-struct Pair { uint64_t blocks; uint32_t gaussian, depth_bits; };
+struct Pair { uint64_t blocks; uint32_t gaussian, slot; };
 
 struct Camera { float fx, fy, cx, cy, view[12]; int width, height; };
 
@@ -86,10 +86,10 @@ struct Workspace {
   Buffer<uint32_t> chunk_first, chunk_last;  // slots of a chunk of Gaussians: room for, and in use
   size_t slot_count = 0;
   Buffer<Pair> pairs;                  // by slot
-  Buffer<uint32_t> pair_tile;          // by slot
+  Buffer<uint32_t> pair_tile, pair_depth;  // by slot; a depth as its bits
   Buffer<int> chunk_tiles;             // by chunk and tile: how many pairs, then where the next goes
   Buffer<uint64_t> unsorted, sorting;  // depth and slot, by tile
-  Buffer<uint32_t> listed;             // slots, by tile and depth
+  Buffer<Pair> listed;                 // by tile and depth
   Buffer<int> tile_first, tile_order;  // where a tile's list begins; the longest lists first
   Buffer<float> transmittance;         // of each pixel in the end, by tile and block
   Buffer<int> death;                   // index of the pair that finished each pixel

@@ -15,23 +15,20 @@ using BlockState = float[kStates][kLanes];
 
 template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, BlockState* states) {
   const Projected* projected = ws.projected.get();
-  const Pair* pairs = ws.pairs.get();
-  const uint32_t* listed = ws.listed.get();
+  const Pair* listed = ws.listed.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
   int* death = kKeepState ? ws.death.get() + (size_t)tile * kTilePixels : nullptr;
   const F16 cutoff = set(kLog2AlphaLeast), darkest = set(kTransmittanceLeast), most = set(kAlphaMost), zero = set(0.f);
   uint64_t alive = blocks_inside(ws, origin);
   for (int k = first; k < last && alive; k++) {
-    __builtin_prefetch(&pairs[listed[std::min(k + kAhead, last - 1)]]);
-    __builtin_prefetch(&projected[pairs[listed[std::min(k + kAhead / 2, last - 1)]].gaussian]);
-    const Pair& pair = pairs[listed[k]];
-    uint64_t blocks = pair.blocks & alive;
+    __builtin_prefetch(&projected[listed[std::min(k + kAhead, last - 1)].gaussian]);
+    uint64_t blocks = listed[k].blocks & alive;
     if (!blocks) continue;
-    const Broadcast g(projected[pair.gaussian], origin);
+    const Broadcast g(projected[listed[k].gaussian], origin);
     do {
       const int block = __builtin_ctzll(blocks);
       blocks &= blocks - 1;
-      const F16 power = g.log2_alpha(g.dx(block), g.dy(block));
+      const F16 power = g.log2_alpha(g.u(block), g.v(block));
       float* s = states[block][0];
       const F16 T = load(s + 16 * kT);
       const M16 touched = at_least(at_least(power, cutoff), T, zero);
@@ -42,7 +39,7 @@ template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, Blo
       store(s + 16 * kRed, fma(weight, g.red, load(s + 16 * kRed)));
       store(s + 16 * kGreen, fma(weight, g.green, load(s + 16 * kGreen)));
       store(s + 16 * kBlue, fma(weight, g.blue, load(s + 16 * kBlue)));
-      if (__builtin_expect(holds(go, touched), 1)) continue;
+      if (__builtin_expect(same(go, touched), 1)) continue;
       const M16 died = differ(touched, go);
       const F16 marked = negate_where(died, load(s + 16 * kT));
       store(s + 16 * kT, marked);

@@ -15,24 +15,25 @@ namespace {
 
 alignas(64) const float kStrips[16] = {0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60};
 
-// Sixteen strips of four pixel rows, two rows of tiles, and the pixels from which to which the
+// Sixteen strips of four pixel rows, two rows of tiles, and the blocks from which to which the
 // ellipse touches each. Over a strip it reaches farthest right at the strip's row nearest to its
 // rightmost point, and likewise left. (left, top) is the centre of the first tile's first pixel.
 struct Strips {
   M16 hit;
-  F16 first, last;  // whole numbers, pixels from `left`
+  F16 first, last;  // blocks of a strip, whole numbers; the tile's first block is 0
   Strips(const Projected& p, float left, float top) {
     const F16 d0 = load(kStrips) + set(top - p.y), d1 = d0 + set((float)(kBlock - 1));
     const F16 slope = set(p.slope), reach = set(p.reach), bend = set(p.bend), zero = set(0.f);
     const F16 at_right = min(max(set(p.dy_at_right), d0), d1), at_left = min(max(set(-p.dy_at_right), d0), d1);
     const F16 offset = set(p.x - left);
-    const F16 right = fma(slope, at_right, sqrt(max(fnma(bend * at_right, at_right, reach), zero))) + offset;
-    const F16 leftmost = fma(slope, at_left, zero - sqrt(max(fnma(bend * at_left, at_left, reach), zero))) + offset;
+    const F16 right = fma(slope, at_right, offset) + sqrt(max(fnma(bend * at_right, at_right, reach), zero));
+    const F16 leftmost = fma(slope, at_left, offset) - sqrt(max(fnma(bend * at_left, at_left, reach), zero));
     // Rounding grows with the numbers; a block too many costs little, a block too few is a hole.
-    const F16 room = fma(set(1e-5f), abs(right) + abs(leftmost), set(1e-3f));
-    first = zero - floor(room - leftmost);
-    last = floor(right + room);
-    hit = at_least(at_least(at_least(last, first), set(p.half_y), d0), d1, set(-p.half_y));
+    const F16 room = fma(set(1e-5f), abs(right) + abs(leftmost), set(1e-3f)), per_block = set(1.f / kBlock);
+    // A block counts from its first pixel on the right, but from its last one on the left.
+    first = floor((leftmost - room + set(1.f)) * per_block);
+    last = floor((right + room) * per_block);
+    hit = at_least(at_least(set(p.half_y), d0), d1, set(-p.half_y));
   }
 };
 
@@ -62,7 +63,7 @@ void make_room_for_pairs(Workspace& ws) {
     if (total > kMostPairs) throw std::bad_alloc();
   }
   ws.slot_count = total;
-  ws.pairs.reserve(total + 1), ws.pair_tile.reserve(total + 1);
+  ws.pairs.reserve(total + 1), ws.pair_tile.reserve(total + 1), ws.pair_depth.reserve(total + 1);
   ws.unsorted.reserve(total), ws.sorting.reserve(total), ws.listed.reserve(total);
   ws.chunk_tiles.reserve((size_t)n * counters(ws));
   ws.tile_first.reserve((size_t)ws.tiles() + 1), ws.tile_order.reserve((size_t)ws.tiles());
@@ -71,18 +72,18 @@ void make_room_for_pairs(Workspace& ws) {
 void pair_with_tiles(Workspace& ws, int chunk) {
   const TileRange* ranges = ws.ranges.get();
   Pair* pairs = ws.pairs.get();
-  uint32_t* pair_tile = ws.pair_tile.get();
+  uint32_t *pair_tile = ws.pair_tile.get(), *pair_depth = ws.pair_depth.get();
   int* tile_counts = ws.chunk_tiles.get() + (size_t)chunk * counters(ws);
   std::memset(tile_counts, 0, sizeof(int) * counters(ws));
   uint32_t slot = ws.chunk_first.get()[chunk];
   // Written in any case and counted if there are blocks: nobody could predict the branch.
   const auto meet = [&](uint64_t blocks, int tile, int gaussian, uint32_t depth_bits) {
-    pairs[slot] = {blocks, (uint32_t)gaussian, depth_bits};
-    pair_tile[slot] = (uint32_t)tile;
+    pairs[slot] = {blocks, (uint32_t)gaussian, slot};
+    pair_tile[slot] = (uint32_t)tile, pair_depth[slot] = depth_bits;
     slot += blocks != 0;
     tile_counts[tile] += blocks != 0;
   };
-  const F16 zero = set(0.f), most_block = set((float)(kBlocksAcross - 1)), quarter = set(1.f / kBlock);
+  const F16 zero = set(0.f), most_block = set((float)(kBlocksAcross - 1));
   for (int i = chunk * kChunk, end = chunk_end(ws.count, chunk); i < end; i++) {
     const TileRange r = ranges[i];
     const Projected& p = ws.projected.get()[i];
@@ -91,11 +92,10 @@ void pair_with_tiles(Workspace& ws, int chunk) {
     std::memcpy(&depth_bits, &p.depth, 4);
     for (int ty = r.y0; ty <= r.y1 && r.x0 <= r.x1; ty += 2) {
       const Strips strips(p, r.x0 * kTile + 0.5f, ty * kTile + 0.5f);
-      const F16 first_block = floor(strips.first * quarter), last_block = floor(strips.last * quarter);
       const uint64_t second_row = ty < r.y1 ? ~0ull : 0;
       for (int tx = r.x0, tile = ty * ws.tiles_x + tx; tx <= r.x1; tx++, tile++) {
         const F16 passed = set((float)((tx - r.x0) * kBlocksAcross));
-        const F16 first = max(first_block - passed, zero), last = min(last_block - passed, most_block);
+        const F16 first = max(strips.first - passed, zero), last = min(strips.last - passed, most_block);
         const Bytes16 blocks = bit_runs(at_least(strips.hit, last, first), first, last);
         meet(blocks.low, tile, i, depth_bits);
         meet(blocks.high & second_row, tile + ws.tiles_x, i, depth_bits);
@@ -129,12 +129,11 @@ void lay_out_tiles(Workspace& ws) {
 }
 
 void scatter_to_tiles(Workspace& ws, int chunk) {
-  const Pair* pairs = ws.pairs.get();
-  const uint32_t* pair_tile = ws.pair_tile.get();
+  const uint32_t *pair_tile = ws.pair_tile.get(), *pair_depth = ws.pair_depth.get();
   int* place = ws.chunk_tiles.get() + (size_t)chunk * counters(ws);
   uint64_t* out = ws.unsorted.get();
   for (uint32_t slot = ws.chunk_first.get()[chunk], last = ws.chunk_last.get()[chunk]; slot < last; slot++)
-    out[place[pair_tile[slot]]++] = (uint64_t)pairs[slot].depth_bits << 32 | slot;
+    out[place[pair_tile[slot]]++] = (uint64_t)pair_depth[slot] << 32 | slot;
 }
 
 // Least significant digit first, on the depth's bits (positive floats sort as their bits do) less the
@@ -143,6 +142,7 @@ void scatter_to_tiles(Workspace& ws, int chunk) {
 void sort_tile(Workspace& ws, int tile) {
   constexpr int kDigit = 8, kBins = 1 << kDigit, kPasses = 32 / kDigit;
   const int first = ws.tile_first.get()[tile], count = ws.tile_first.get()[tile + 1] - first;
+  const Pair* pairs = ws.pairs.get();
   uint64_t *from = ws.unsorted.get() + first, *to = ws.sorting.get() + first;
   uint32_t nearest = ~0u, farthest = 0;
   for (int i = 0; i < count; i++) {
@@ -154,6 +154,7 @@ void sort_tile(Workspace& ws, int tile) {
   uint32_t bins[kPasses][kBins];
   std::memset(bins, 0, sizeof bins[0] * (size_t)passes);
   for (int i = 0; i < count; i++) {
+    __builtin_prefetch(&pairs[(uint32_t)from[i]]);
     const uint32_t key = (uint32_t)(from[i] >> 32) - nearest;
     from[i] = (uint64_t)key << 32 | (uint32_t)from[i];
     for (int p = 0; p < passes; p++) bins[p][key >> (kDigit * p) & (kBins - 1)]++;
@@ -164,7 +165,8 @@ void sort_tile(Workspace& ws, int tile) {
     for (int i = 0; i < count; i++) to[bins[p][from[i] >> (32 + kDigit * p) & (kBins - 1)]++] = from[i];
     std::swap(from, to);
   }
-  for (int i = 0; i < count; i++) ws.listed.get()[first + i] = (uint32_t)from[i];
+  Pair* out = ws.listed.get() + first;
+  for (int i = 0; i < count; i++) out[i] = pairs[(uint32_t)from[i]];
 }
 
 }  // namespace gst

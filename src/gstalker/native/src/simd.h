@@ -42,7 +42,7 @@ GST_INLINE F16 sqrt(F16 a) { return {_mm512_sqrt_ps(a.v)}; }
 GST_INLINE M16 at_least(F16 a, F16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 GST_INLINE M16 at_least(M16 m, F16 a, F16 b) { return _mm512_mask_cmp_ps_mask(m, a.v, b.v, _CMP_GE_OQ); }
 GST_INLINE M16 differ(M16 a, M16 b) { return a ^ b; }
-GST_INLINE bool holds(M16 a, M16 b) { return _ktestc_mask16_u8(a, b); }  // all of b is in a
+GST_INLINE bool same(M16 a, M16 b) { return a == b; }
 GST_INLINE bool any(M16 m) { return m != 0; }
 GST_INLINE F16 select(M16 m, F16 a, F16 b) { return {_mm512_mask_mov_ps(b.v, m, a.v)}; }
 GST_INLINE F16 where(M16 m, F16 a) { return {_mm512_maskz_mov_ps(m, a.v)}; }
@@ -114,7 +114,7 @@ GST_INLINE M16 at_least(M16 m, F16 x, F16 y) {
   return {_mm256_and_ps(m.a, n.a), _mm256_and_ps(m.b, n.b)};
 }
 GST_INLINE M16 differ(M16 x, M16 y) { return {_mm256_xor_ps(x.a, y.a), _mm256_xor_ps(x.b, y.b)}; }
-GST_INLINE bool holds(M16 x, M16 y) { return _mm256_testc_ps(x.a, y.a) && _mm256_testc_ps(x.b, y.b); }
+GST_INLINE bool same(M16 x, M16 y) { const M16 d = differ(x, y); return _mm256_movemask_ps(_mm256_or_ps(d.a, d.b)) == 0; }
 GST_INLINE bool any(M16 m) { return _mm256_movemask_ps(_mm256_or_ps(m.a, m.b)) != 0; }
 GST_INLINE F16 select(M16 m, F16 x, F16 y) {
   return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
@@ -196,7 +196,7 @@ GST_INLINE F16 abs(const F16& a) { F16 r; GST_LANES r.v[i] = std::fabs(a.v[i]); 
 GST_INLINE M16 at_least(const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 at_least(const M16& m, const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = m.v[i] & -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 differ(const M16& a, const M16& b) { M16 r; GST_LANES r.v[i] = a.v[i] ^ b.v[i]; return r; }
-GST_INLINE bool holds(const M16& a, const M16& b) { int32_t r = 0; GST_LANES r |= b.v[i] & ~a.v[i]; return r == 0; }
+GST_INLINE bool same(const M16& a, const M16& b) { int32_t r = 0; GST_LANES r |= a.v[i] ^ b.v[i]; return r == 0; }
 GST_INLINE bool any(const M16& m) { int32_t r = 0; GST_LANES r |= m.v[i]; return r != 0; }
 GST_INLINE F16 select(const M16& m, const F16& a, const F16& b) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : b.v[i]; return r; }
 GST_INLINE F16 where(const M16& m, const F16& a) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : 0.f; return r; }

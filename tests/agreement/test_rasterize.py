@@ -1,5 +1,7 @@
 """The CPU kernels draw, and differentiate, what the reference defines."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scenes import NAMES, everything, leaves, pulls, relative, scene, wall
@@ -64,6 +66,30 @@ def test_a_batch_of_cameras_is_drawn_one_by_one():
         alone = draw(splats, Camera(viewmats, camera.Ks, 40, 40))
         assert torch.equal(pair.image[k], alone.image[0])
         assert torch.equal(pair.radii[k], alone.radii[0])
+        assert torch.equal(pair.means2d[k], alone.means2d[0])
+
+
+def test_a_batch_of_cameras_pulls_on_the_centres_of_each():
+    splats, camera = scene(50, 40, 40)
+    both = Camera(camera.viewmats.repeat(2, 1, 1), camera.Ks.repeat(2, 1, 1), 40, 40)
+    _, wanted = everything(ReferenceRasterizer(), splats, both)
+    _, found = everything(NativeRasterizer(), splats.to(torch.float32), both.to(torch.float32))
+    for name, ours, theirs in zip([*NAMES, "means2d"], found, wanted, strict=True):
+        assert relative(ours, theirs) < GRADIENT_TOLERANCE, name
+
+
+def test_a_loss_of_alpha_alone_has_its_gradient():
+    splats, camera = scene(60, 40, 40)
+    pulled = []
+    for draw, dtype in (
+        (ReferenceRasterizer(), torch.float64),
+        (NativeRasterizer(), torch.float32),
+    ):
+        leaf = splats.to(dtype)
+        opacities = leaf.opacities.clone().requires_grad_()
+        draw(replace(leaf, opacities=opacities), camera.to(dtype)).alpha.square().sum().backward()
+        pulled.append(opacities.grad)
+    assert relative(pulled[1], pulled[0]) < GRADIENT_TOLERANCE
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -41,26 +41,28 @@ class NativeRasterizer:
                 is not of the picture's size.
         """
         background = _checked(splats, camera, background)
-        pictures = [self._one(splats, camera, k, background) for k in range(len(camera.viewmats))]
-        if len(pictures) == 1:
-            return pictures[0]
-        return Render(
-            image=torch.cat([p.image for p in pictures]),
-            alpha=torch.cat([p.alpha for p in pictures]),
-            means2d=torch.cat([p.means2d for p in pictures]),
-            radii=torch.cat([p.radii for p in pictures]),
-        )
-
-    def _one(self, splats: Splats, camera: Camera, k: int, background: Tensor | None) -> Render:
         # A leaf that the forward pass fills with the centres and the backward pass with the pull
         # on them: the two things that densification wants of one tensor.
-        means2d = torch.empty(1, len(splats), 2, requires_grad=torch.is_grad_enabled())
+        frames, grows = len(camera.viewmats), torch.is_grad_enabled()
+        means2d = torch.empty(frames, len(splats), 2, requires_grad=grows)
+        if frames == 1:
+            image, alpha, radii = self._one(splats, camera, 0, background, means2d)
+            return Render(image, alpha, means2d, radii)
+        parts = [
+            self._one(splats, camera, k, background, means2d[k : k + 1]) for k in range(frames)
+        ]
+        image, alpha, radii = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Render(image, alpha, means2d, radii)
+
+    def _one(
+        self, splats: Splats, camera: Camera, k: int, background: Tensor | None, means2d: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         colors, harmonic = _colors(splats, camera, k)
-        image, alpha, radii = _Rasterize.apply(
+        drawn: tuple[Tensor, Tensor, Tensor] = _Rasterize.apply(
             splats.means, splats.scales, splats.quats, splats.opacities, colors, means2d,
             background, harmonic, _View(camera, k), self._kernels,
         )  # fmt: skip
-        return Render(image, alpha, means2d, radii)
+        return drawn
 
     @torch.no_grad()
     def paint(
@@ -258,6 +260,8 @@ class _Rasterize(torch.autograd.Function):
         )  # fmt: skip
         library.check(status, "gst_raster_forward")
         ctx.mark_non_differentiable(radii)
+        ctx.set_materialize_grads(False)  # seldom does anybody ask about alpha
+        ctx.size = view.size
         if keep:
             ctx.lease, ctx.kernels = lease, kernels
             ctx.save_for_backward(*inputs, background)
@@ -265,15 +269,19 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor, _: Any) -> tuple[Any, ...]:
+    def backward(
+        ctx: Any, g_image: Tensor | None, g_alpha: Tensor | None, _: Any
+    ) -> tuple[Any, ...]:
         *inputs, background = ctx.saved_tensors
+        g_image = torch.zeros(1, *ctx.size, 3) if g_image is None else g_image.contiguous()
+        g_alpha = None if g_alpha is None else g_alpha.contiguous()
         count = len(inputs[0])
         out = [torch.empty_like(t) for t in inputs]
         g_means2d = torch.empty(1, count, 2)
         p = library.pointer
         status = ctx.kernels.backward(
             ctx.lease.workspace.address, count, *map(p, inputs), p(background),
-            *map(p, _rows(g_image, g_alpha)), *map(p, out), p(g_means2d), library.threads(),
+            p(g_image), p(g_alpha), *map(p, out), p(g_means2d), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_backward")
         return (*out, g_means2d, None, None, None, None)

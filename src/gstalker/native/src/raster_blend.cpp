@@ -50,9 +50,9 @@ template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, Blo
 }
 
 // What a block's pixels let through goes to the background.
-inline Rgb over_background(const Canvas& canvas, const Picture<const float, 3>& background, Origin at, const BlockState& s) {
+inline Rgb over_background(const Picture<const float, 3>& background, Origin at, const BlockState& s) {
   Rgb color{load(s[kRed]), load(s[kGreen]), load(s[kBlue])};
-  if (!canvas.background) return color;
+  if (!background.values) return color;
   const F16 T = load(s[kT]);
   background.read(at.x, at.y, [&](const float* rows, size_t stride) {
     const Rgb behind = load_rgb(rows, stride);
@@ -61,23 +61,34 @@ inline Rgb over_background(const Canvas& canvas, const Picture<const float, 3>& 
   return color;
 }
 
-void deliver(const Workspace& ws, Origin origin, BlockState* states, const Canvas& canvas) {
-  const int width = ws.width, height = ws.height;
-  const Picture<const float, 3> background{canvas.background, width, height};
-  const Picture<float, 3> image{canvas.image, width, height};
-  const Picture<float, 1> alpha{canvas.alpha, width, height};
-  const Picture<uint8_t, 3> bytes{canvas.bytes, width, height};
+// The canvas as pictures.
+struct Pictures {
+  Picture<const float, 3> background;
+  Picture<float, 3> image;
+  Picture<float, 1> alpha;
+  Picture<uint8_t, 3> bytes;
+  Pictures(const Workspace& ws, const Canvas& c)
+      : background{c.background, ws.width, ws.height}, image{c.image, ws.width, ws.height},
+        alpha{c.alpha, ws.width, ws.height}, bytes{c.bytes, ws.width, ws.height} {}
+  void fetch(Origin at) const {
+    background.fetch(at.x, at.y), image.fetch(at.x, at.y), bytes.fetch(at.x, at.y);
+    if (at.x % kTile % 16 == 0) alpha.fetch(at.x, at.y);  // sixteen pixels to a cache line
+  }
+};
+
+void deliver(const Workspace& ws, Origin origin, BlockState* states, const Pictures& to) {
   for (int block = 0; block < kBlocks; block++) {
     const Origin at = block_origin(origin, block);
-    if (at.x >= width || at.y >= height) continue;
-    const Rgb color = over_background(canvas, background, at, states[block]);
-    if (canvas.bytes) {
-      bytes.write(at.x, at.y, [&](uint8_t* rows, size_t stride) { store_bytes(rows, stride, color); });
+    if (at.x >= ws.width || at.y >= ws.height) continue;
+    to.fetch({at.x, at.y + kBlock});
+    const Rgb color = over_background(to.background, at, states[block]);
+    if (to.bytes.values) {
+      to.bytes.write(at.x, at.y, [&](uint8_t* rows, size_t stride) { store_bytes(rows, stride, color); });
       continue;
     }
     const F16 opaque = set(1.f) - load(states[block][kT]);
-    image.write(at.x, at.y, [&](float* rows, size_t stride) { store_rgb(rows, stride, color); });
-    alpha.write(at.x, at.y, [&](float* rows, size_t stride) { store_gray(rows, stride, opaque); });
+    to.image.write(at.x, at.y, [&](float* rows, size_t stride) { store_rgb(rows, stride, color); });
+    to.alpha.write(at.x, at.y, [&](float* rows, size_t stride) { store_gray(rows, stride, opaque); });
   }
 }
 
@@ -85,6 +96,8 @@ void deliver(const Workspace& ws, Origin origin, BlockState* states, const Canva
 
 void blend_tile(Workspace& ws, int tile, const Canvas& canvas) {
   const Origin origin = tile_origin(ws, tile);
+  const Pictures pictures(ws, canvas);
+  for (int block = 0; block < kBlocksAcross; block++) pictures.fetch(block_origin(origin, block));
   alignas(64) BlockState states[kBlocks];
   for (BlockState& s : states) {
     store(s[kT], set(1.f));
@@ -102,7 +115,7 @@ void blend_tile(Workspace& ws, int tile, const Canvas& canvas) {
     float* T = ws.transmittance.get() + (size_t)tile * kTilePixels;
     for (int block = 0; block < kBlocks; block++) store(T + 16 * block, load(states[block][kT]));
   }
-  deliver(ws, origin, states, canvas);
+  deliver(ws, origin, states, pictures);
 }
 
 }  // namespace gst

@@ -17,15 +17,16 @@ struct Wake { int pair, block; };
 
 void load_pull(const Workspace& ws, Origin at, const float* T_end, const Pull& pull, BlockState& s) {
   const int width = ws.width, height = ws.height;
+  const Picture<const float, 3> image{pull.image, width, height}, background{pull.background, width, height};
+  const Picture<const float, 1> alpha{pull.alpha, width, height};
+  image.fetch(at.x, at.y + kBlock), alpha.fetch(at.x, at.y + kBlock), background.fetch(at.x, at.y + kBlock);
   F16 beyond = set(0.f);
   Rgb g;
-  Picture<const float, 3>{pull.image, width, height}.read(
-      at.x, at.y, [&](const float* rows, size_t stride) { g = load_rgb(rows, stride); });
+  image.read(at.x, at.y, [&](const float* rows, size_t stride) { g = load_rgb(rows, stride); });
   if (pull.alpha)
-    Picture<const float, 1>{pull.alpha, width, height}.read(
-        at.x, at.y, [&](const float* rows, size_t stride) { beyond = beyond - load_gray(rows, stride); });
+    alpha.read(at.x, at.y, [&](const float* rows, size_t stride) { beyond = beyond - load_gray(rows, stride); });
   if (pull.background)
-    Picture<const float, 3>{pull.background, width, height}.read(at.x, at.y, [&](const float* rows, size_t stride) {
+    background.read(at.x, at.y, [&](const float* rows, size_t stride) {
       const Rgb behind = load_rgb(rows, stride);
       beyond = fma(behind.red, g.red, fma(behind.green, g.green, fma(behind.blue, g.blue, beyond)));
     });

@@ -145,3 +145,61 @@ def test_samples_of_16_bits_are_heard_alike(head, speech):
 def test_a_folder_that_is_no_run_is_a_sentence(tmp_path):
     with pytest.raises(RunError, match="there is no run"):
         Head.open(tmp_path)
+
+
+def test_a_stream_with_the_whole_look_ahead_is_the_recording(head, speech, monkeypatch):
+    from gstalker.experiment.listening import Hearing, Listener, MelEar
+
+    patient = Listener(MelEar(speech), lookahead=10_000)
+    monkeypatch.setattr(Hearing, "listener", lambda self: patient)
+    streamed = painted(head.stream([speech]))
+    wanted = painted(head.frames(speech))
+    assert np.abs(streamed.astype(int) - wanted).max() <= 1  # codes one by one, not in batches
+
+
+@pytest.mark.parametrize("length", [1, 640, 1000, 16000])
+def test_streamed_pictures_do_not_depend_on_how_the_sound_is_cut(head, speech, length):
+    sound = speech[:7000]
+    cut = (sound[k : k + length] for k in range(0, len(sound), length))
+    got = painted(head.stream(cut))
+    assert len(got) == 11
+    assert np.array_equal(got, painted(head.stream([sound])))
+
+
+def test_a_streamed_frame_appears_before_its_look_ahead_is_used_up(head):
+    consumed = 0
+
+    def chunks():
+        nonlocal consumed
+        for chunk in np.zeros((75, 320), np.float32):
+            consumed += len(chunk)
+            yield chunk
+
+    waits = [consumed - 640 * (k + 1) for k, _ in enumerate(head.stream(chunks()))]
+    assert len(waits) == 38
+    assert max(waits) == head.lookahead_s * 16000 == 3200
+
+
+def test_poses_are_taken_from_a_stream_one_by_one(head, tiny_capture):
+    taken = 0
+
+    def poses():
+        nonlocal taken
+        for pose in tiny_capture.poses:
+            taken += 1
+            yield pose
+
+    frames = head.stream(iter(np.zeros((30, 640), np.float32)), poses())
+    next(frames)
+    assert taken == 1
+
+
+def test_a_stream_says_what_is_wrong_with_it(head):
+    with pytest.raises(ValueError, match="float32 or int16"):
+        next(head.stream([np.zeros(640)]))
+    with pytest.raises(ValueError, match="mono"):
+        next(head.stream([np.zeros((640, 2), np.int16)]))
+    with pytest.raises(ValueError, match="not numbers"):
+        next(head.stream([np.full(3, np.inf, np.float32)]))
+    with pytest.raises(ValueError, match="poses end before the sound: there is none for frame 2"):
+        list(head.stream([np.zeros(6400, np.int16)], np.eye(4)[None].repeat(2, 0)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from gstalker.data.capture import FPS, Capture
 from gstalker.data.dataset import standardised
 from gstalker.data.windows import AudioTrack
-from gstalker.experiment.listening import checked_sound, speech_track
+from gstalker.experiment.listening import LOOKAHEAD, Hearing, checked_sound, speech_track
 from gstalker.experiment.movie import ping_pong
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method
@@ -45,6 +46,8 @@ class Head:
     """
 
     fps = FPS
+    lookahead_s = LOOKAHEAD / FPS
+    """Sound that a streamed frame waits for beyond its own."""
 
     def __init__(self, performer: Performer, capture: Capture, features: str) -> None:
         self.performer = performer
@@ -101,6 +104,39 @@ class Head:
         track = speech_track(checked_sound(samples), self.capture, self.features)
         return self._paint_all(track, self._looks(poses, eyes), threads or torch.get_num_threads())
 
+    def stream(
+        self,
+        audio_chunks: Iterable[np.ndarray],
+        poses: Iterable[Any] | None = None,
+        eyes: Iterable[float] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """The head speaking as the sound arrives, ``uint8 [H, W, 3]`` for every 40 ms of it.
+
+        A frame is yielded at the latest when ``lookahead_s`` of sound beyond its own 40 ms has
+        been taken from ``audio_chunks``; after the end of the sound, the frames still owed. The
+        first frame costs more: what all streams share is made then. A few seconds of sound are
+        held, no more.
+
+        Args:
+            audio_chunks: pieces of any length, ``float32`` in [-1, 1] or ``int16`` at 16 kHz. The
+                pictures do not depend on how the sound is cut.
+            poses: as in :meth:`frames`, taken one by one.
+            eyes: as in :meth:`frames`, taken one by one.
+
+        Raises:
+            ValueError: as :meth:`frames`, when that piece of sound or that frame is due.
+        """
+        looks = self._looks(poses, eyes)
+        for k, window in enumerate(self._hearing.listener().windows(audio_chunks)):
+            pose, eye = next(looks)
+            audio = AudioWindow(window[None], torch.tensor([k]))
+            code = self.performer.listen(audio, torch.tensor([eye]))[0]
+            yield self._paint(pose, code)
+
+    @cached_property
+    def _hearing(self) -> Hearing:
+        return Hearing(self.capture, self.features, self._stretch[0])
+
     # ------------------------------------------------------------------ how the head moves
 
     def _looks(self, poses: Iterable[Any] | None, eyes: Iterable[float] | None) -> Iterator[Look]:
@@ -121,7 +157,7 @@ class Head:
         pool = ThreadPoolExecutor(threads, "paint")
         try:
             for pose, code in self._cued(track, looks, pool):
-                waiting.append(pool.submit(self._paint, pose, code))
+                waiting.append(pool.submit(self._paint_alone, pose, code))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -150,11 +186,14 @@ class Head:
         with library.limited(1):
             return self.performer.listen(audio, eyes)
 
-    def _paint(self, pose: Tensor, code: Tensor) -> np.ndarray:
-        """One frame."""
-        camera = Camera(pose[None], self.capture.Ks[None], self.width, self.height)
+    def _paint_alone(self, pose: Tensor, code: Tensor) -> np.ndarray:
+        """One frame on one core, while other cores paint others."""
         with library.limited(1):
-            return self.performer.paint(camera, code, self._background).cpu().numpy()
+            return self._paint(pose, code)
+
+    def _paint(self, pose: Tensor, code: Tensor) -> np.ndarray:
+        camera = Camera(pose[None], self.capture.Ks[None], self.width, self.height)
+        return self.performer.paint(camera, code, self._background).cpu().numpy()
 
 
 def steady_stretch(capture: Capture) -> tuple[int, int]:

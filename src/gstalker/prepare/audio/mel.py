@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ def log_power(samples: Tensor) -> Tensor:
     return torch.clamp(filters() @ power, min=1e-10).log10()
 
 
+@cache
 def filters() -> Tensor:
     """The mel filter bank, ``float32 [80, 201]``."""
     edges = _hertz(np.linspace(_mel(0.0), _mel(RATE_HZ / 2), BANDS + 2))

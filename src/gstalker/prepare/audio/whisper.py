@@ -28,6 +28,7 @@ ROW_SAMPLES = 320
 WINDOW_SAMPLES = 30 * RATE_HZ
 CONTEXT_S = 1.0
 """Most that is heard before and after the rows that are kept, inside a take longer than a chunk."""
+_REMEMBERED = ("key", "value")
 
 
 def features(takes: Sequence[np.ndarray], chunk_s: float) -> np.ndarray:
@@ -44,7 +45,7 @@ def features(takes: Sequence[np.ndarray], chunk_s: float) -> np.ndarray:
         BackendMissing: the weights are missing.
         GSTalkerError: they are damaged.
     """
-    net = _Encoder(_tensors(weights.find(MODEL)))
+    net = Encoder()
     plan = [
         (take, window) for take in takes for window in windows(len(take) // ROW_SAMPLES, chunk_s)
     ]
@@ -84,42 +85,97 @@ def encode(samples: np.ndarray, model: Path | None = None) -> np.ndarray:
     Returns:
         ``float32 [S / 320, 384]``, rounded up.
     """
-    net = _Encoder(_tensors(model or weights.find(MODEL)))
-    return net(torch.from_numpy(np.asarray(samples, np.float32))).numpy()
+    return Encoder(model)(torch.from_numpy(np.asarray(samples, np.float32))).numpy()
 
 
-class _Encoder:
-    """The forward pass over the checkpoint's own tensors; a batch of one."""
+Quiet = list[tuple[Tensor, Tensor]]
+"""Keys and values ``[1, 6, Q, 64]`` of every block at some positions."""
 
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self._t = tensors
+
+class Encoder:
+    """The forward pass over the checkpoint's own tensors; a batch of one.
+
+    Args:
+        model: the weights; the known ones by default.
+
+    Raises:
+        BackendMissing: the weights are missing.
+        GSTalkerError: they are damaged.
+    """
+
+    def __init__(self, model: Path | None = None) -> None:
+        self._t = _tensors(model or weights.find(MODEL))
         self._positions = _sinusoids()
 
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Tensor:
         """``[S]`` to ``[ceil(S / 320), 384]``, the sound padded with silence to 30 s."""
-        rows = math.ceil(samples.shape[0] / ROW_SAMPLES)
+        # The silence behind the sound is heard to the end, but nobody asks for its own rows.
+        return self.blocks(self.whole(samples), math.ceil(samples.shape[0] / ROW_SAMPLES))
+
+    @torch.no_grad()
+    def remember(self, samples: Tensor, places: Tensor) -> Quiet:
+        """What every block has at ``places`` to be attended to, in 30 s that begin with a sound."""
+        kept: Quiet = []
+        self.blocks(self.whole(samples), 1, memory=kept)
+        return [(key[:, :, places], value[:, :, places]) for key, value in kept]
+
+    def whole(self, samples: Tensor) -> Tensor:
+        """The first rows ``[1500, 384]`` of a sound and the silence behind it."""
         padded = functional.pad(samples, (0, WINDOW_SAMPLES - samples.shape[0]))
-        power = mel.log_power(padded)
+        return self.front(mel.log_power(padded))
+
+    def front(self, power: Tensor) -> Tensor:
+        """Log power ``[80, 2 P]`` to first rows ``[P, 384]``."""
         power = (torch.maximum(power, power.max() - mel.RANGE_DECADES) + 4) / 4
         x = functional.gelu(self._conv("conv1", power[None], stride=1))
-        x = functional.gelu(self._conv("conv2", x, stride=2))[0].T + self._positions
+        x = functional.gelu(self._conv("conv2", x, stride=2))[0].T
+        return x + self._positions[: len(x)]
+
+    def blocks(
+        self,
+        x: Tensor,
+        rows: int,
+        *,
+        quiet: Quiet | None = None,
+        weight: float = 0.0,
+        memory: Quiet | None = None,
+    ) -> Tensor:
+        """Features ``[rows, 384]`` out of first rows.
+
+        Args:
+            x: first rows.
+            rows: how many are asked for.
+            quiet: what else is attended to.
+            weight: log of how many positions each one of ``quiet`` stands for.
+            memory: a list that takes every block's keys and values.
+        """
         for k in range(BLOCKS):
-            # The silence behind the sound is heard to the end, but nobody asks for its own rows.
-            kept = rows if k == BLOCKS - 1 else POSITIONS
+            kept = rows if k == BLOCKS - 1 else len(x)
             heard = self._norm(f"blocks.{k}.attn_ln", x)
-            x = x[:kept] + self._attend(f"blocks.{k}.attn", heard[:kept], heard)
+            key, value = (self._heads(f"blocks.{k}.attn.{part}", heard) for part in _REMEMBERED)
+            if memory is not None:
+                memory.append((key, value))
+            mask = None
+            if quiet is not None:
+                mask = torch.zeros(1, 1, 1, key.shape[2] + quiet[k][0].shape[2])
+                mask[..., key.shape[2] :] = weight
+                mask = mask.expand(1, 1, kept, -1)
+                key, value = (
+                    torch.cat([own, other], dim=2)
+                    for own, other in zip((key, value), quiet[k], strict=True)
+                )
+            query = self._heads(f"blocks.{k}.attn.query", heard[:kept])
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            mixed = mixed[0].transpose(0, 1).reshape(-1, WIDTH)
+            x = x[:kept] + self._linear(f"blocks.{k}.attn.out", mixed)
             hidden = self._linear(f"blocks.{k}.mlp.0", self._norm(f"blocks.{k}.mlp_ln", x))
             x = x + self._linear(f"blocks.{k}.mlp.2", functional.gelu(hidden))
         return self._norm("ln_post", x)
 
-    def _attend(self, name: str, asking: Tensor, heard: Tensor) -> Tensor:
-        query, key, value = (
-            self._linear(f"{name}.{part}", x).view(-1, HEADS, WIDTH // HEADS).transpose(0, 1)
-            for part, x in (("query", asking), ("key", heard), ("value", heard))
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self._linear(f"{name}.out", mixed.transpose(0, 1).reshape(-1, WIDTH))
+    def _heads(self, name: str, x: Tensor) -> Tensor:
+        """``[1, 6, P, 64]``; only with a batch dimension does torch take its fused attention."""
+        return self._linear(name, x).view(1, -1, HEADS, WIDTH // HEADS).transpose(1, 2)
 
     def _conv(self, name: str, x: Tensor, stride: int) -> Tensor:
         weight, bias = self._t[f"{name}.weight"], self._t[f"{name}.bias"]

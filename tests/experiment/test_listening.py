@@ -1,0 +1,184 @@
+"""Sound that is still arriving is heard as the whole recording is, up to its edge."""
+
+import numpy as np
+import pytest
+import torch
+
+from gstalker.data.synthetic import synthetic_voice
+from gstalker.data.windows import AudioTrack
+from gstalker.experiment.listening import (
+    LOOKAHEAD,
+    WHISPER_EVERY,
+    Listener,
+    MelEar,
+    WhisperEar,
+    checked_sound,
+)
+from gstalker.prepare.audio import KINDS, extract, read
+from gstalker.prepare.audio.sliding import SlidingEncoder
+from gstalker.prepare.audio.whisper import Encoder
+
+FOREVER = 10_000
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return synthetic_voice(3.0, seed=11)
+
+
+class CountingEar:
+    """Its rows are their own numbers; remembers how many are held."""
+
+    per_frame = 2
+
+    def __init__(self):
+        self.heard = self.first = self.most = 0
+
+    def hear(self, samples):
+        assert samples.shape == (640,)
+        self.heard += 1
+
+    def rows(self, *, ended):
+        rows = torch.arange(self.first, 2 * self.heard, dtype=torch.float32)[:, None]
+        self.most = max(self.most, len(rows))
+        return self.first, rows
+
+    def forget(self, row):
+        self.first = max(self.first, row)
+
+
+def offline(rows, per_frame):
+    frames = len(rows) // per_frame
+    return AudioTrack(rows, per_frame, [(0, frames)]).windows(np.arange(frames))
+
+
+def pieces(samples, length):
+    return (samples[k : k + length] for k in range(0, len(samples), length))
+
+
+def test_mel_with_the_whole_look_ahead_is_the_mel_of_the_recording(speech):
+    wanted = offline(extract("mel", speech, None, 3.0), KINDS["mel"])
+    got = torch.stack(list(Listener(MelEar(speech), FOREVER).windows(pieces(speech, 1000))))
+    assert torch.allclose(got, wanted, atol=1e-5)  # sums of spectra in another order
+
+
+def test_mel_with_200_ms_is_the_same_once_the_loudest_moment_has_passed(speech):
+    wanted = offline(extract("mel", speech, None, 3.0), KINDS["mel"])
+    got = torch.stack(list(Listener(MelEar(speech)).windows([speech])))
+    loudest = int(np.argmax(extract("mel", speech, None, 3.0).max(1)) / KINDS["mel"])
+    assert loudest < 60
+    assert torch.allclose(got[loudest:], wanted[loudest:], atol=1e-5)
+
+
+def test_mel_of_a_part_of_a_frame_is_filled_up_with_silence(speech):
+    cut = speech[:7000]
+    wanted = offline(extract("mel", cut, None, 3.0), KINDS["mel"])
+    got = torch.stack(list(Listener(MelEar(cut), FOREVER).windows([cut])))
+    assert got.shape == wanted.shape == (11, 8, 16, 80)
+    assert torch.allclose(got, wanted, atol=1e-5)
+
+
+def test_a_quiet_beginning_is_not_brought_up(speech):
+    hiss = np.random.default_rng(0).normal(0, 1e-4, 6400).astype(np.float32)
+    windows = list(Listener(MelEar(speech)).windows([hiss]))
+    assert max(float(w.max()) for w in windows) < 0.9
+    assert float(np.max(extract("mel", hiss, None, 3.0))) == 1
+
+
+@pytest.mark.parametrize("every", [1, WHISPER_EVERY])
+def test_a_window_never_waits_longer_than_the_look_ahead(every):
+    consumed = 0
+
+    def chunks():
+        nonlocal consumed
+        for _ in range(500):
+            consumed += 160
+            yield np.zeros(160, np.float32)
+
+    shown = Listener(CountingEar(), every=every).windows(chunks())
+    waits = [consumed - (k + 1) * 640 for k, _ in enumerate(shown)]
+    assert len(waits) == 125
+    assert max(waits) == LOOKAHEAD * 640
+    assert min(waits[: -LOOKAHEAD - 1]) >= (LOOKAHEAD - every + 1) * 640
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_windows_lie_around_their_frame_and_repeat_the_last_row_there_is(every):
+    frames = 40
+    windows = list(Listener(CountingEar(), every=every).windows([np.zeros(frames * 640, "f4")]))
+    rows = torch.arange(2 * frames, dtype=torch.float32)[:, None]
+    wanted = offline(rows, 2)
+    for k, window in enumerate(windows):
+        heard = k + 1 + LOOKAHEAD - (every - 1)
+        if every == 2 and heard % 2:
+            heard += 1
+        last = 2 * min(heard, frames) - 1
+        assert torch.equal(window, wanted[k].clamp(max=last))
+
+
+def test_what_is_held_does_not_grow_with_the_sound():
+    ear = CountingEar()
+    assert len(list(Listener(ear).windows(np.zeros((120, 640), "f4")))) == 120
+    assert ear.most <= 2 * (LOOKAHEAD + 4) + 16
+    mel = MelEar(np.zeros(48000, "f4"))
+    for _ in Listener(mel).windows(np.zeros((120, 640), "f4")):
+        assert len(mel._powers) <= 4 * (LOOKAHEAD + 8) + 16
+        assert len(mel._samples) <= 480
+
+
+@pytest.mark.parametrize("length", [1, 640, 1000, 16000])
+def test_how_the_sound_is_cut_changes_nothing(speech, length):
+    whole = list(Listener(MelEar(speech)).windows([speech[:9000]]))
+    cut = list(Listener(MelEar(speech)).windows(pieces(speech[:9000], length)))
+    assert len(whole) == len(cut) == 15
+    assert all(torch.equal(a, b) for a, b in zip(whole, cut, strict=True))
+
+
+def test_no_sound_is_no_windows():
+    assert list(Listener(CountingEar()).windows([])) == []
+    assert list(Listener(CountingEar()).windows([np.zeros(0, "f4")])) == []
+
+
+def test_sound_louder_than_full_scale_is_clipped():
+    assert checked_sound(np.array([-3, 0.5, 2], "f4")).tolist() == [-1, 0.5, 1]
+    assert checked_sound(np.array([-32768, 16384], "i2")).tolist() == [-1, 0.5]
+
+
+@pytest.fixture(scope="module")
+def encoder(shared):
+    return Encoder(shared / "data" / "weights" / "whisper_tiny_en_encoder_fp16.safetensors")
+
+
+def error(rows, wanted):
+    """Mean square difference in the features' own deviations."""
+    return float(((rows - wanted) / wanted.std(0)).square().mean().sqrt())
+
+
+def test_remembered_silence_stands_for_the_computed(encoder, speech):
+    sliding = SlidingEncoder(synthetic_voice(3.0, seed=12), encoder)
+    wanted = encoder(torch.from_numpy(speech))
+    # Two voices of arithmetic, whose silences differ more than one speaker's (0.07 there).
+    assert error(sliding(torch.from_numpy(speech), ended=True), wanted) < 0.3
+
+
+def test_whisper_holds_a_bounded_amount_of_sound(encoder, speech):
+    sliding = SlidingEncoder(speech, encoder)
+    ear = WhisperEar(sliding)
+    for _ in range(100):
+        ear.hear(torch.zeros(640))
+    first, rows = ear.rows(ended=False)
+    assert (first, len(rows)) == (50, 150)
+    assert len(ear._samples) == 48000
+
+
+def test_a_sound_that_has_not_ended_is_continued_by_its_mirror_image(encoder, shared):
+    """Rows at the edge come nearer to those that they will be when the rest has arrived."""
+    speech = read(shared / "data" / "audio" / "en_radio31_8s.wav")[:48000]
+    sliding = SlidingEncoder(speech, encoder)
+    wanted = encoder(torch.from_numpy(speech))
+    errors = []
+    for ended in (False, True):
+        edges = range(60, 140, 20)
+        heard = [sliding(torch.from_numpy(speech[: 320 * e]), ended=ended)[e - 20 :] for e in edges]
+        errors.append(error(torch.cat(heard), torch.cat([wanted[e - 20 : e] for e in edges])))
+    assert errors[0] < errors[1]

@@ -14,9 +14,8 @@ import torch
 
 from benchmarks.harness import Bench, rate_result, repeat
 from benchmarks.scenes import head_scene
-from benchmarks.threads import limited
 from gstalker.native import library
-from gstalker.render import make_rasterizer
+from gstalker.render import make_rasterizer, paint
 from gstalker.types import Camera, Splats
 
 Head = tuple[Any, Splats, Camera]
@@ -69,11 +68,7 @@ def side_by_side(heads: list[Head], pool: ThreadPoolExecutor) -> Callable[[], No
     """One frame of each head, each on a Python thread that uses one thread itself."""
 
     def work() -> None:
-        if hasattr(library, "limited"):
-            list(pool.map(draw_alone, heads))
-        else:  # without it there is only a limit for all threads at once
-            with limited(1):
-                list(pool.map(draw, heads))
+        list(pool.map(draw_alone, heads))
 
     return work
 
@@ -82,10 +77,10 @@ def side_by_side(heads: list[Head], pool: ThreadPoolExecutor) -> Callable[[], No
 def draw(head: Head) -> None:
     """One frame."""
     rasterizer, splats, camera = head
-    rasterizer(splats, camera)
+    paint(rasterizer, splats, camera, None)
 
 
 def draw_alone(head: Head) -> None:
     """One frame on this thread only."""
-    with getattr(library, "limited")(1):  # noqa: B009 - newer than some libraries
+    with library.limited(1):
         draw(head)

@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Every size."""
-    kinds = {"l1_dssim": l1_dssim}
+    kinds: dict[str, Callable[..., torch.Tensor]] = {"l1_dssim": l1_dssim}
     if choices.reference:
         kinds["reference_l1_dssim"] = reference_l1_dssim
     for side in choices.size:

@@ -22,7 +22,7 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
-from gstalker.experiment.drive import to_uint8
+from gstalker.experiment.evaluate import to_uint8
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method, train
 from gstalker.metrics.score import Scorer
@@ -37,10 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
     parser.add_argument("--capture", type=Path, metavar="FOLDER", required=True)
     parser.add_argument(
-        "--shares", type=float, nargs="+", default=[0.125, 0.25, 0.5, 1.0],
-        help="of the steps of both stages",
-    )  # fmt: skip
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+        "--points",
+        type=point,
+        nargs="+",
+        default=[point(f"{share}:0,1,2") for share in (0.125, 0.25, 0.5, 1)],
+        metavar="SHARE:SEED,...",
+        help="shares of the steps of both stages, and seeds to train each with",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves")
     parser.add_argument(
         "--work", type=Path, metavar="FOLDER", help="keeps the runs, to go on later"
@@ -50,12 +53,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Train and score what is not there yet."""
     with work_folder(choices.work) as work:
-        for share in choices.shares:
+        for share, seeds in choices.points:
             runs = [
-                scored_run(config_of(choices.capture, work / "runs", share, seed))
-                for seed in choices.seeds
+                scored_run(config_of(choices.capture, work / "runs", share, seed)) for seed in seeds
             ]
-            bench.add(result_of(share, choices.seeds, runs))
+            bench.add(result_of(share, seeds, runs))
+
+
+def point(text: str) -> tuple[float, list[int]]:
+    """A share and its seeds.
+
+    >>> point("0.25:0,1")
+    (0.25, [0, 1])
+    """
+    share, _, seeds = text.partition(":")
+    return float(share), [int(seed) for seed in seeds.split(",")]
 
 
 def config_of(capture: Path, runs: Path, share: float, seed: int) -> RunConfig:
@@ -121,7 +133,7 @@ def result_of(share: float, seeds: Sequence[int], runs: Sequence[dict[str, Any]]
     middle = float(np.median(minutes))
     return Result(
         f"quality_{share:g}",
-        f"training with {share:g} of the steps, {len(seeds)} seeds",
+        f"training with {share:g} of the steps, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
         "min",
         middle,
         least=min(minutes),

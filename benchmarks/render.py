@@ -13,15 +13,16 @@ from benchmarks.captures import speaking_capture, speech, work_folder
 from benchmarks.harness import Bench, Clock, Counts, Result, rate_result
 from benchmarks.step import train_for_a_moment
 from gstalker.data.capture import FPS, Capture
-from gstalker.data.dataset import FrameDataset
-from gstalker.experiment.drive import drive, speak, speech_track
+from gstalker.experiment.drive import drive
+from gstalker.experiment.head import Head
 from gstalker.experiment.runs import RunFolder
-from gstalker.experiment.train import make_method
 from gstalker.prepare import audio as sound
 from gstalker.stages.handoff import Handoff
 
 SKIPPED = 5
 """First pictures that do not count: setting up happens before them."""
+STRETCH = 10
+"""Pictures that are timed together."""
 SECONDS = 8.0
 """Of speech."""
 
@@ -69,22 +70,22 @@ def measure(bench: Bench, head: RunFolder, work: Path, seconds: float = SECONDS)
 
 def pictures(head: RunFolder, wav: Path) -> Iterator[np.ndarray]:
     """The product's way from a sound file to finished pictures; nothing else here knows it."""
-    config = head.config()
-    capture = Capture.open(config.capture)
-    method, features = make_method(config, capture)
-    renderer = method.load(head.path)
-    track = speech_track(sound.read(wav), capture, features)
-    return speak(renderer, FrameDataset(capture, features), track)
+    return Head.open(head).frames(sound.read(wav))
 
 
 def frame_times(frames: Iterator[np.ndarray], clock: Clock) -> list[float]:
-    """Seconds between one picture and the next, the first few left out."""
+    """Seconds a picture, over stretches of ten, the first few pictures left out.
+
+    Pictures come in bursts, as many as are painted at once; from one to the next says little.
+    """
     stamps = []
     for picture in frames:
         if picture.dtype != np.uint8:
             raise ValueError(f"expected finished uint8 pictures, but got {picture.dtype}")
         stamps.append(clock())
-    return np.diff(stamps[min(SKIPPED, len(stamps) - 2) :]).tolist()
+    counted = stamps[min(SKIPPED, len(stamps) - 2) :]
+    stretch = min(STRETCH, len(counted) - 1)
+    return (np.diff(counted[::stretch]) / stretch).tolist()
 
 
 def movie_seconds(head: RunFolder, wav: Path, out: Path, clock: Clock = time.perf_counter) -> float:

@@ -53,9 +53,8 @@ def works(count: int, side: int) -> dict[str, tuple[str, Callable[[], None]]]:
 @contextlib.contextmanager
 def limited(n: int) -> Iterator[None]:
     """At most ``n`` threads for what this Python thread calls, and for torch while it lasts."""
-    own = getattr(library, "limited", None)
     before = torch.get_num_threads()
-    with own(n) if own is not None else contextlib.nullcontext():
+    with library.limited(n):
         torch.set_num_threads(n)
         try:
             yield

@@ -238,3 +238,14 @@ def test_what_a_run_is_changes_its_name(compose, override):
 
 def test_another_capture_gives_another_name(compose):
     assert config.fingerprint(compose(), "abc") != config.fingerprint(compose(), "abd")
+
+
+def test_where_things_are_may_change_after_a_run_and_nothing_else(tmp_path):
+    frozen = tmp_path / "config.yaml"
+    (tmp_path / "run.yaml").write_text("method:\n  name: gstalker\n")
+    config.save(config.compose(tmp_path / "run.yaml", ["capture=here", "device=cuda"]), frozen)
+    moved = config.load(frozen, ["device=cpu", "capture=there", "threads=1"])
+    assert (moved.device, moved.capture, moved.threads) == ("cpu", "there", 1)
+    for change in ("seed=1", "method.static.steps=3"):
+        with pytest.raises(ConfigError, match=f"{change} would make another run of it"):
+            config.load(frozen, [change])

@@ -51,14 +51,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     from gstalker.experiment.evaluate import evaluate, summary
 
     _hush()
-    print(summary(evaluate(args.run)))
+    print(summary(evaluate(args.run, args.overrides)))
 
 
 def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
     _hush()
-    print(drive(args.run, args.audio, args.out))
+    print(drive(args.run, args.audio, args.out, args.overrides))
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -130,6 +130,7 @@ def parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
     verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -137,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
     )
+    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
     _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
 
@@ -172,8 +174,10 @@ def _verb(
     return verb
 
 
-def _takes_overrides(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the config")
+def _takes_overrides(
+    verb: argparse.ArgumentParser, help_text: str = "changes to the config"
+) -> None:
+    verb.add_argument("overrides", nargs="*", metavar="key=value", help=help_text)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -274,17 +274,30 @@ def save(config: RunConfig, path: Path) -> None:
     files.write_text(path, to_yaml(config))
 
 
-def load(path: Path) -> RunConfig:
+def load(path: Path, where: Sequence[str] = ()) -> RunConfig:
     """Read what :func:`save` wrote.
 
+    Args:
+        path: of the file.
+        where: ``key=value`` that say where things are now: ``device=cpu``, ``capture=FOLDER``.
+
     Raises:
-        ConfigError: it cannot be read, is cut short, or is of another version of the program.
+        ConfigError: it cannot be read, is cut short, or is of another version of the program; or
+            an override would change what the run is.
     """
     values = _read(path)
+    movable = [f.name for f in fields(RunConfig) if f.metadata.get("where")]
+    for layer in (changes := _override_layers(where)):
+        key = layer.override.partition("=")[0]
+        if key.partition(".")[0] not in movable:
+            raise ConfigError(
+                f"{layer.override} would make another run of it; here only these may be changed: "
+                + ", ".join(movable)
+            )
     lacking = [f.name for f in fields(RunConfig) if f.name not in values]
     if lacking:
         raise ConfigError(f"{path} is damaged: it lacks {', '.join(lacking)}. Train the run again.")
-    return _run_config([_Layer(f"in {path}", values)])
+    return _run_config([_Layer(f"in {path}", values), *changes])
 
 
 def fingerprint(config: RunConfig, content_id: str) -> str:

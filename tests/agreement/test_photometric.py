@@ -84,3 +84,16 @@ def test_ssim_alone_agrees_too():
         atol=1e-5,
         rtol=0,
     )
+
+
+def test_the_mouths_share_of_the_loss_is_that_of_plain_torch():
+    pred, truth = pictures(40, 50, count=2)
+    boxes = torch.tensor([[5, 10, 30, 28], [-3, 35, 20, 60]])
+    wide = pred.clone().requires_grad_()
+    narrow = pred.detach().float().requires_grad_()
+    wanted = photometric.l1_dssim(wide, truth.double(), boxes=boxes, box_weight=0.3)
+    found = photometric.l1_dssim(narrow, truth.float(), boxes=boxes, box_weight=0.3)
+    wanted.backward()
+    (2 * found).backward()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert relative(narrow.grad, 2 * wide.grad) < 1e-4

@@ -1,5 +1,7 @@
 """The CPU kernels draw, and differentiate, what the reference defines."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scenes import NAMES, everything, leaves, pulls, relative, scene, wall
@@ -64,6 +66,30 @@ def test_a_batch_of_cameras_is_drawn_one_by_one():
         alone = draw(splats, Camera(viewmats, camera.Ks, 40, 40))
         assert torch.equal(pair.image[k], alone.image[0])
         assert torch.equal(pair.radii[k], alone.radii[0])
+        assert torch.equal(pair.means2d[k], alone.means2d[0])
+
+
+def test_a_batch_of_cameras_pulls_on_the_centres_of_each():
+    splats, camera = scene(50, 40, 40)
+    both = Camera(camera.viewmats.repeat(2, 1, 1), camera.Ks.repeat(2, 1, 1), 40, 40)
+    _, wanted = everything(ReferenceRasterizer(), splats, both)
+    _, found = everything(NativeRasterizer(), splats.to(torch.float32), both.to(torch.float32))
+    for name, ours, theirs in zip([*NAMES, "means2d"], found, wanted, strict=True):
+        assert relative(ours, theirs) < GRADIENT_TOLERANCE, name
+
+
+def test_a_loss_of_alpha_alone_has_its_gradient():
+    splats, camera = scene(60, 40, 40)
+    pulled = []
+    for draw, dtype in (
+        (ReferenceRasterizer(), torch.float64),
+        (NativeRasterizer(), torch.float32),
+    ):
+        leaf = splats.to(dtype)
+        opacities = leaf.opacities.clone().requires_grad_()
+        draw(replace(leaf, opacities=opacities), camera.to(dtype)).alpha.square().sum().backward()
+        pulled.append(opacities.grad)
+    assert relative(pulled[1], pulled[0]) < GRADIENT_TOLERANCE
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -116,6 +142,55 @@ def test_two_forward_passes_before_their_backward_passes_do_not_mix():
     for held, wanted in zip(tensors, alone, strict=True):
         for tensor, gradient in zip(held, wanted[:-1], strict=True):
             assert torch.equal(tensor.grad, gradient)
+
+
+def upright(x, y, sigma, opacity, depth=10.0):
+    """A round Gaussian of one deviation ``sigma`` at pixel (x, y), under a focal length of 10."""
+    return [x * depth / 10, y * depth / 10, depth], sigma * depth / 10, opacity
+
+
+def together(*gaussians):
+    means, scales, opacities = zip(*gaussians, strict=True)
+    n = len(means)
+    return Splats(
+        torch.tensor(means),
+        torch.tensor(scales)[:, None].repeat(1, 3),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1),
+        torch.tensor(opacities),
+        torch.zeros(n, 1, 3),
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_counts_of_a_case_worked_by_hand(isa):
+    K = torch.tensor([[[10.0, 0, 0], [0, 10, 0], [0, 0, 1]]])
+    camera = Camera(torch.eye(4)[None], K, 40, 36)  # two by two tiles, mostly outside
+    count = NativeRasterizer(isa).counts
+    # The covariance is that of the dilation alone: at opacity 0.9 the cut-off lies at a radius of
+    # sqrt(2 * 0.3 * ln(0.9 * 255)) = 1.81 pixels.
+    inside = upright(6.0, 6.0, 1e-3, 0.9)  # within the block of pixels 4 to 7
+    assert count(together(inside), camera) == {"gaussians": 1, "pairs": 1, "lanes": 16}
+    corner = upright(32.0, 32.0, 1e-3, 0.9)  # where four tiles meet: one block of each
+    assert count(together(corner), camera) == {"gaussians": 1, "pairs": 4, "lanes": 4 * 16}
+    border = upright(38.0, 36.0, 1e-3, 0.9)  # half below the picture, where nothing is evaluated
+    assert count(together(border), camera)["lanes"] == 16
+    behind = upright(6.0, 6.0, 1e-3, 0.9, depth=-5.0)
+    assert count(together(inside, behind), camera)["pairs"] == 1
+    assert count(together(behind), camera) == {"gaussians": 1, "pairs": 0, "lanes": 0}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_block_whose_pixels_are_finished_is_not_counted_any_more(isa):
+    K = torch.tensor([[[10.0, 0, 0], [0, 10, 0], [0, 0, 1]]])
+    camera = Camera(torch.eye(4)[None], K, 4, 4)
+    wall_of = [upright(2.0, 2.0, 100.0, 0.99, depth=10.0 + k) for k in range(5)]
+    # 0.01 remains after one and some 1e-4 after two; the third finds every pixel too dark, and the
+    # others are not looked at
+    assert NativeRasterizer(isa).counts(together(*wall_of), camera) == {
+        "gaussians": 5,
+        "pairs": 5,
+        "lanes": 3 * 16,
+    }
 
 
 def test_float64_is_refused_with_a_reason():

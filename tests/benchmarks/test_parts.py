@@ -88,9 +88,16 @@ def test_rates_of_steps_are_of_the_median_and_of_all():
 
 
 def test_the_first_pictures_do_not_count():
-    now = iter([*range(0, 60, 10), *range(51, 54)])
-    frames = iter([np.zeros((2, 2, 3), np.uint8)] * 9)
-    assert render.frame_times(frames, lambda: next(now)) == [1, 1, 1]
+    # six slow ones, then twenty-four of which two come at once every two seconds
+    now = iter([*range(0, 60, 10), *(52 + k // 2 * 2 for k in range(24))])
+    frames = iter([np.zeros((2, 2, 3), np.uint8)] * 30)
+    assert render.frame_times(frames, lambda: next(now)) == [1, 1]
+
+
+def test_few_pictures_are_one_stretch():
+    now = iter([0, 1, 2, 5])
+    frames = iter([np.zeros((2, 2, 3), np.uint8)] * 4)
+    assert render.frame_times(frames, lambda: next(now)) == [3]
 
 
 def test_pictures_that_are_not_finished_are_refused():

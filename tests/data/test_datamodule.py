@@ -1,10 +1,13 @@
 """Which frame is drawn at which step, and what comes with it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from gstalker.data.datamodule import CaptureDataModule, StepSampler
+from gstalker.data.capture import Capture
+from gstalker.data.datamodule import AHEAD, CaptureDataModule, StepSampler
 from gstalker.data.dataset import standardised
 
 
@@ -63,3 +66,19 @@ def test_a_signal_with_gaps_is_standardised_over_the_training_part():
     signal = np.array([1.0, 3.0, np.nan, 100.0], np.float32)
     out = standardised(signal, np.array([0, 1, 2]))
     assert out.tolist() == [-1.0, 1.0, 0.0, 4.0]  # the far one is clipped
+
+
+def test_a_frame_is_expected_before_it_is_drawn_and_the_draw_stays_what_it_was():
+    expected = []
+    sampler = StepSampler(np.arange(100, 150), seed=3, expect=expected.append)
+    sampler.start_step = 7
+    drawn = list(itertools.islice(sampler, 120))
+    assert drawn == [sampler.at(step) for step in range(7, 127)]
+    assert expected == [sampler.at(step) for step in range(7, 127 + AHEAD)]
+
+
+def test_what_is_expected_is_read_as_ever(tiny_capture):
+    for index in range(tiny_capture.frame_count):
+        tiny_capture.expect(index)
+    again = Capture.open(tiny_capture.folder)
+    assert (tiny_capture.frame(5) == again.frame(5)).all()

@@ -7,6 +7,7 @@ import signal
 import av
 import numpy as np
 import pytest
+import torch
 
 from gstalker import config as configuration
 from gstalker.data.capture import write_wav
@@ -64,6 +65,21 @@ def test_the_same_config_is_the_same_run_and_is_not_trained_again(run, tiny_capt
     again = train(make_config(run.path.parents[1], tiny_capture))
     assert again.path == run.path
     assert (run.path / "deform" / "model.pt").stat().st_mtime_ns == before
+
+
+def test_the_weights_do_not_depend_on_the_number_of_threads(tiny_capture, tmp_path):
+    before, models = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            folder = tmp_path / str(threads)
+            folder.mkdir()
+            steps = ("method.static.steps=12", "method.deform.steps=12")
+            done = train(make_config(folder, tiny_capture, *steps, f"threads={threads}"))
+            models.append(torch.load(done.path / "deform" / "model.pt", weights_only=True)["state"])
+    finally:
+        torch.set_num_threads(before)
+    assert models[0].keys() == models[1].keys()
+    assert [k for k in models[0] if not torch.equal(models[0][k], models[1][k])] == []
 
 
 def test_evaluate_scores_ours_and_all_controls(run, scores, tiny_capture):

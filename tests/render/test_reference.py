@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from gstalker.errors import ConfigError
 from gstalker.gaussians import harmonics
+from gstalker.render import make_rasterizer
 from gstalker.render.compose import over
 from gstalker.render.reference import ReferenceRasterizer
 from gstalker.types import Camera, Render, Splats
@@ -143,3 +145,8 @@ def test_a_render_over_a_background_lets_it_shine_through():
     assert over(render, torch.full((1, 1, 3), 0.5)).flatten().tolist() == pytest.approx(
         [0.5, 0.5, 0.5]
     )
+
+
+def test_kernels_for_the_cpu_refuse_another_device():
+    with pytest.raises(ConfigError, match="'native' draws on the CPU, but device is cuda"):
+        make_rasterizer("native", "cuda")

@@ -91,6 +91,10 @@ class Capture:
 
     # ------------------------------------------------------------------ pictures
 
+    def expect(self, index: int) -> None:
+        """Have a picture fetched from disk that will be asked for soon; returns at once."""
+        self._frames.expect(index)
+
     def frame(self, index: int) -> np.ndarray:
         """One picture, ``uint8 [H, W, 3]`` RGB."""
         picture = self._frames[index]

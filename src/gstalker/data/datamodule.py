@@ -6,7 +6,8 @@ killed and resumed at any step sees the frames it would have seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lightning as L
@@ -18,13 +19,25 @@ from gstalker.data.dataset import FrameDataset
 from gstalker.errors import CaptureError
 from gstalker.types import FrameBatch
 
+AHEAD = 32
+"""Steps that a frame is expected before it is drawn: a second, and the disk has none to spare."""
+
 
 class StepSampler(Sampler[int]):
-    """An endless draw from ``ids``, in shuffled passes; entry ``k`` follows from seed and ``k``."""
+    """An endless draw from ``ids``, in shuffled passes; entry ``k`` follows from seed and ``k``.
 
-    def __init__(self, ids: np.ndarray, seed: int) -> None:
+    Args:
+        ids: frames to draw from.
+        seed: of the order.
+        expect: told of every frame some steps before it is drawn.
+    """
+
+    def __init__(
+        self, ids: np.ndarray, seed: int, expect: Callable[[int], None] = lambda index: None
+    ) -> None:
         self.ids = ids
         self.seed = seed
+        self.expect = expect
         self.start_step = 0
 
     def at(self, step: int) -> int:
@@ -33,6 +46,14 @@ class StepSampler(Sampler[int]):
         return int(self.ids[self._order(turn)[place]])
 
     def __iter__(self) -> Iterator[int]:
+        coming: deque[int] = deque()
+        for index in self._draw():
+            self.expect(index)
+            coming.append(index)
+            if len(coming) > AHEAD:
+                yield coming.popleft()
+
+    def _draw(self) -> Iterator[int]:
         turn, place = divmod(self.start_step, len(self.ids))
         while True:
             yield from (int(self.ids[k]) for k in self._order(turn)[place:])
@@ -77,7 +98,7 @@ class CaptureDataModule(L.LightningDataModule):
                 f"{len(self.test_ids)} usable test frames; both are needed.\n"
                 "  Use a longer video, or look at 'dropped' in its capture.json."
             )
-        self.sampler = StepSampler(self.train_ids, seed)
+        self.sampler = StepSampler(self.train_ids, seed, self.capture.expect)
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """An endless loader that begins at the trainer's step."""

@@ -36,13 +36,23 @@ class Rows:
             raise ValueError("shorter or longer than its header says")
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDONLY)
         row = np.empty(self.shape[1:], self.dtype)
         at = self._offset + index * self._row_bytes
-        if os.preadv(self._file, [row.reshape(-1).view(np.uint8).data], at) != self._row_bytes:
+        if os.preadv(self._opened(), [row.reshape(-1).view(np.uint8).data], at) != self._row_bytes:
             raise ValueError(f"{self._path} has become shorter while it was read")
         return row
+
+    def expect(self, index: int) -> None:
+        """Have the system fetch a row that will be asked for soon; returns at once."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        at = self._offset + index * self._row_bytes
+        os.posix_fadvise(self._opened(), at, self._row_bytes, os.POSIX_FADV_WILLNEED)
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY)
+        return self._file
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}

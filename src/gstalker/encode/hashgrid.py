@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gstalker.errors import RunError
@@ -76,6 +76,13 @@ class HashTriPlane(nn.Module):
         finest: cells along the side of the finest level.
     """
 
+    axis_u: Tensor
+    axis_v: Tensor
+    cells: Tensor
+    dense: Tensor
+    size: Tensor
+    offset: Tensor
+
     def __init__(
         self,
         levels: int = 12,
@@ -91,6 +98,16 @@ class HashTriPlane(nn.Module):
             )
         self.levels = make_levels(levels, log2_table, base, finest)
         self.features_per_level = features_per_level
+        planes = [PLANES[k // levels] for k in range(len(self.levels))]
+        for name, values in (  # all levels at once: one by one is hundreds of launches on a GPU
+            ("axis_u", [u for u, _ in planes]),
+            ("axis_v", [v for _, v in planes]),
+            ("cells", [level.cells for level in self.levels]),
+            ("dense", [level.dense for level in self.levels]),
+            ("size", [level.size for level in self.levels]),
+            ("offset", [level.offset for level in self.levels]),
+        ):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
         entries = self.levels[-1].offset + self.levels[-1].size
         self.tables = nn.Parameter((torch.rand(entries, features_per_level) * 2 - 1) * SPREAD)
         self.dim = len(self.levels) * features_per_level
@@ -98,28 +115,18 @@ class HashTriPlane(nn.Module):
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features; number ``(plane * levels + level) * features_per_level + f``."""
         points = unit_cube(x)
-        per_plane = len(self.levels) // len(PLANES)
-        columns = []
-        for k, level in enumerate(self.levels):
-            u, v = points[:, PLANES[k // per_plane][0]], points[:, PLANES[k // per_plane][1]]
-            columns.append(self._read(level, u * level.cells, v * level.cells))
-        return torch.cat(columns, dim=1)
+        u, v = points[:, self.axis_u] * self.cells, points[:, self.axis_v] * self.cells
+        iu, iv = (t.detach().floor().long().clamp_min(0).minimum(self.cells - 1) for t in (u, v))
+        fu, fv = (u - iu)[..., None], (v - iv)[..., None]
+        low = self._read(iu, iv) * (1 - fu) + self._read(iu + 1, iv) * fu
+        high = self._read(iu, iv + 1) * (1 - fu) + self._read(iu + 1, iv + 1) * fu
+        return (low * (1 - fv) + high * fv).flatten(1)
 
-    def _read(self, level: Level, u: Tensor, v: Tensor) -> Tensor:
-        iu = u.detach().floor().long().clamp(0, level.cells - 1)
-        iv = v.detach().floor().long().clamp(0, level.cells - 1)
-        fu, fv = (u - iu)[:, None], (v - iv)[:, None]
-        table = self.tables[level.offset : level.offset + level.size]
-
-        def corner(du: int, dv: int) -> Tensor:
-            if level.dense:
-                return table[(iv + dv) * (level.cells + 1) + iu + du]
-            hashed = ((iu + du) ^ ((iv + dv) * PRIME)) & (level.size - 1)
-            return table[hashed]
-
-        low = corner(0, 0) * (1 - fu) + corner(1, 0) * fu
-        high = corner(0, 1) * (1 - fu) + corner(1, 1) * fu
-        return low * (1 - fv) + high * fv
+    def _read(self, iu: Int[Tensor, "N L"], iv: Int[Tensor, "N L"]) -> Float[Tensor, "N L F"]:
+        """Entries of a grid point in every level."""
+        stored = iu + iv * (self.cells + 1)
+        hashed = (iu ^ (iv * PRIME)) & (self.size - 1)
+        return self.tables[self.offset + torch.where(self.dense, stored, hashed)]
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *rest: Any, **named: Any

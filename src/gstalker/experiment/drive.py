@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +18,9 @@ from gstalker.prepare import audio as sound
 log = logging.getLogger(__name__)
 
 
-def drive(run: RunFolder | str | Path, speech: str | Path, out: str | Path) -> Path:
+def drive(
+    run: RunFolder | str | Path, speech: str | Path, out: str | Path, where: Sequence[str] = ()
+) -> Path:
     """Render a trained run speaking ``speech``.
 
     Frames are painted on every core while those before them are encoded.
@@ -26,6 +29,7 @@ def drive(run: RunFolder | str | Path, speech: str | Path, out: str | Path) -> P
         run: the run or its folder.
         speech: any file with sound that FFmpeg's libraries read; any length.
         out: the mp4 to write.
+        where: ``key=value`` that say where things are now, as ``device=cpu``.
 
     Returns:
         ``out``.
@@ -34,7 +38,7 @@ def drive(run: RunFolder | str | Path, speech: str | Path, out: str | Path) -> P
         RunError: the run is not trained or damaged.
         MediaError: the speech cannot be used; says why.
     """
-    head = Head.open(run)
+    head = Head.open(run, where)
     samples = sound.read(Path(speech))
     out = Path(out)
     total = math.ceil(len(samples) / SAMPLES_PER_FRAME)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,12 @@ MEAN_FRAMES = 200
 """Training frames, evenly spread, that the mean frame is the mean of."""
 
 
-def evaluate(run: RunFolder | str | Path) -> dict[str, Any]:
+def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str, Any]:
     """Score a run's test split; writes ``frames/`` and ``scores.json``.
 
     Args:
         run: the run or its folder.
+        where: ``key=value`` that say where things are now, as ``device=cpu``.
 
     Returns:
         What ``scores.json`` holds: ``protocol``, ``yardstick`` and ``rows``.
@@ -49,7 +50,7 @@ def evaluate(run: RunFolder | str | Path) -> dict[str, Any]:
         RunError: the run is not trained or damaged.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    config = run.config()
+    config = run.config(where)
     capture = Capture.open(config.capture)
     method, features = make_method(config, capture)
     dataset = FrameDataset(capture, features)

@@ -7,7 +7,7 @@ head and the eyes once moved; never a filmed frame.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from itertools import count, islice
@@ -60,14 +60,18 @@ class Head:
         self._background = torch.from_numpy(capture.background.copy()).float().div_(255)
 
     @classmethod
-    def open(cls, run: RunFolder | str | Path) -> Head:
+    def open(cls, run: RunFolder | str | Path, where: Sequence[str] = ()) -> Head:
         """The head of a run's folder.
+
+        Args:
+            run: the run or its folder.
+            where: ``key=value`` that say where things are now, as ``device=cpu``.
 
         Raises:
             RunError: there is no run, or it is not trained or damaged; says what to type.
         """
         run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-        config = run.config()
+        config = run.config(where)
         capture = Capture.open(config.capture)
         method, features = make_method(config, capture)
         return cls(method.load(run.path), capture, features)

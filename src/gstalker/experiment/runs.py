@@ -7,6 +7,7 @@ folder per stage with ``last.ckpt`` and ``metrics.csv``, then ``frames/`` and ``
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -73,9 +74,9 @@ class RunFolder:
         """Folder of one stage."""
         return self.path / name
 
-    def config(self) -> RunConfig:
-        """The run's config, as it was frozen."""
-        return configuration.load(self.config_path)
+    def config(self, where: Sequence[str] = ()) -> RunConfig:
+        """The run's config as it was frozen, but for where things are now (``device=cpu``)."""
+        return configuration.load(self.config_path, where)
 
     def record(self, state: State, **facts: Any) -> None:
         """Write ``status.json``; keeps what earlier records said."""

@@ -30,7 +30,17 @@ log = logging.getLogger(__name__)
 
 
 def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
-    """The method that a config names, on a capture, and the kind of sound features it hears."""
+    """The method that a config names, on a capture, and the kind of sound features it hears.
+
+    Raises:
+        ConfigError: there is no such method, or not the device that it is to run on.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device is cuda, but torch finds no CUDA device on this machine.\n  Use: device=cpu"
+        )
     kind = resolve(METHODS, config.method.name)
     features = choose_features(capture, kind.sound(config.method.config))
     method = kind(
@@ -55,8 +65,6 @@ def train(config: RunConfig) -> RunFolder:
     Raises:
         GSTalkerError: in a sentence, what is missing or wrong.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
     capture = Capture.open(config.capture)
     run = RunFolder.create(config, capture)
     method, features = make_method(config, capture)

@@ -25,6 +25,7 @@ HELD_OUT_SHARE = 0.12
 _CHOICE_ROWS = 3000
 """At most this many frames fit while the penalty is chosen."""
 _PROFILE_TAKES = 5
+_COLUMNS = 512
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,14 @@ def yardstick(capture: Capture, features: str, *, context: int = CONTEXT) -> Yar
             f"but got {len(train_ids)} and {len(test_ids)}"
         )
     rows = _with_context(capture, features, context)
-    fit = rows[train_ids]
-    rows.sub_(fit.mean(0)).div_(fit.std(0) + 1e-5)
+    _standardise(rows, train_ids)
     opening = torch.from_numpy(capture.mouth.astype(np.float32))
     penalty = _choose_penalty(rows, opening, train_ids)
     swapped = shuffled_frames(test_ids, capture.segments)
     seen = np.concatenate([test_ids, swapped])
-    said = _predict(rows[train_ids], opening[train_ids], rows[seen], [penalty])[0].double().numpy()
+    fit, heard = rows[train_ids], rows[seen]
+    del rows  # before matrices as large are made
+    said = _predict(fit, opening[train_ids], heard, [penalty])[0].double().numpy()
     said, said_shuffled = said[: len(test_ids)], said[len(test_ids) :]
     true = capture.mouth[test_ids].astype(np.float64)
     course = sync.profile(
@@ -114,6 +116,17 @@ def _with_context(capture: Capture, features: str, context: int) -> Tensor:
     return sound[torch.from_numpy(beside)].reshape(capture.frame_count, -1)
 
 
+def _standardise(rows: Tensor, train_ids: np.ndarray) -> None:
+    """Mean 0 and deviation 1 over the training rows, in place and a few columns at a time.
+
+    With five minutes of Whisper the rows are 250 MB; copies of them would be the most memory that
+    training ever holds.
+    """
+    for columns in rows.split(_COLUMNS, dim=1):
+        fit = columns[train_ids]
+        columns.sub_(fit.mean(0)).div_(fit.std(0) + 1e-5)
+
+
 def _choose_penalty(rows: Tensor, opening: Tensor, train_ids: np.ndarray) -> float:
     """The penalty that predicts the last training frames best."""
     kept = len(train_ids) - max(int(len(train_ids) * HELD_OUT_SHARE), 3)
@@ -132,11 +145,10 @@ def _predict(rows: Tensor, opening: Tensor, seen: Tensor, penalties: list[float]
     wide = rows.shape[1] > rows.shape[0]
     gram = rows @ rows.T if wide else rows.T @ rows
     target = opening - mean if wide else rows.T @ (opening - mean)
-    out = []
+    diagonal, out = gram.diagonal().clone(), []
     for penalty in penalties:
-        ridged = gram.clone()
-        ridged.diagonal().add_(penalty)
-        weights = torch.cholesky_solve(target[:, None], torch.linalg.cholesky(ridged))[:, 0]
+        gram.diagonal().copy_(diagonal + penalty)
+        weights = torch.cholesky_solve(target[:, None], torch.linalg.cholesky(gram))[:, 0]
         out.append(seen @ (rows.T @ weights if wide else weights) + mean)
     return torch.stack(out)
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gstalker.errors import ConfigError
 from gstalker.native import library
 from gstalker.plugins import resolve
 from gstalker.types import Camera, Render, Splats
@@ -85,7 +86,7 @@ def make_rasterizer(name: str = "auto", device: str = "cpu") -> Rasterizer:
         device: where the splats will lie.
 
     Raises:
-        ConfigError: nobody knows the name.
+        ConfigError: nobody knows the name, or it cannot draw on that device.
         BackendMissing: it is not installed; says the install line.
     """
     if name == "auto":
@@ -100,4 +101,9 @@ def make_rasterizer(name: str = "auto", device: str = "cpu") -> Rasterizer:
                 library.describe(),
             )
         log.info("rasterizer auto: %s", name)
+    if name == "native" and device != "cpu":
+        raise ConfigError(
+            f"rasterizer 'native' draws on the CPU, but device is {device}.\n"
+            "  Use: rasterizer.name=auto   or: device=cpu"
+        )
     return resolve(RASTERIZERS, name)()

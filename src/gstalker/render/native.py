@@ -41,26 +41,28 @@ class NativeRasterizer:
                 is not of the picture's size.
         """
         background = _checked(splats, camera, background)
-        pictures = [self._one(splats, camera, k, background) for k in range(len(camera.viewmats))]
-        if len(pictures) == 1:
-            return pictures[0]
-        return Render(
-            image=torch.cat([p.image for p in pictures]),
-            alpha=torch.cat([p.alpha for p in pictures]),
-            means2d=torch.cat([p.means2d for p in pictures]),
-            radii=torch.cat([p.radii for p in pictures]),
-        )
-
-    def _one(self, splats: Splats, camera: Camera, k: int, background: Tensor | None) -> Render:
         # A leaf that the forward pass fills with the centres and the backward pass with the pull
         # on them: the two things that densification wants of one tensor.
-        means2d = torch.empty(1, len(splats), 2, requires_grad=torch.is_grad_enabled())
+        frames, grows = len(camera.viewmats), torch.is_grad_enabled()
+        means2d = torch.empty(frames, len(splats), 2, requires_grad=grows)
+        if frames == 1:
+            image, alpha, radii = self._one(splats, camera, 0, background, means2d)
+            return Render(image, alpha, means2d, radii)
+        parts = [
+            self._one(splats, camera, k, background, means2d[k : k + 1]) for k in range(frames)
+        ]
+        image, alpha, radii = (torch.cat(part) for part in zip(*parts, strict=True))
+        return Render(image, alpha, means2d, radii)
+
+    def _one(
+        self, splats: Splats, camera: Camera, k: int, background: Tensor | None, means2d: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         colors, harmonic = _colors(splats, camera, k)
-        image, alpha, radii = _Rasterize.apply(
+        drawn: tuple[Tensor, Tensor, Tensor] = _Rasterize.apply(
             splats.means, splats.scales, splats.quats, splats.opacities, colors, means2d,
             background, harmonic, _View(camera, k), self._kernels,
         )  # fmt: skip
-        return Render(image, alpha, means2d, radii)
+        return drawn
 
     @torch.no_grad()
     def paint(
@@ -79,10 +81,7 @@ class NativeRasterizer:
             ValueError: as for a call, or the batch is not of one.
         """
         background = _checked(splats, camera, background)
-        if len(camera.viewmats) != 1:
-            raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
-        colors, harmonic = _colors(splats, camera, 0)
-        inputs = _rows(splats.means, splats.scales, splats.quats, splats.opacities, colors)
+        inputs, harmonic = _one_view(splats, camera)
         picture = torch.empty(camera.height, camera.width, 3, dtype=torch.uint8)
         lease, p = _Lease(self._kernels), library.pointer
         status = self._kernels.paint(
@@ -91,6 +90,36 @@ class NativeRasterizer:
         )  # fmt: skip
         library.check(status, "gst_raster_paint")
         return picture
+
+    @torch.no_grad()
+    def counts(self, splats: Splats, camera: Camera) -> dict[str, int]:
+        """What drawing asks of the kernels: a measure of work that no busy machine disturbs.
+
+        Args:
+            splats: what to draw.
+            camera: from where; a batch of one.
+
+        Returns:
+            ``gaussians``; ``pairs`` of a Gaussian and a tile that it touches; ``lanes``,
+            evaluations of a Gaussian at a pixel.
+
+        Raises:
+            ValueError: as for ``paint``.
+        """
+        _checked(splats, camera, None)
+        inputs, harmonic = _one_view(splats, camera)
+        size = (camera.height, camera.width)
+        image, alpha = torch.empty(*size, 3), torch.empty(size)
+        lease, p = _Lease(self._kernels), library.pointer
+        status = self._kernels.forward(
+            lease.workspace.address, len(splats), *map(p, inputs), harmonic,
+            *_View(camera, 0).arguments, p(None), p(image), p(alpha), p(None), p(None),
+            1, library.threads(),
+        )  # fmt: skip
+        library.check(status, "gst_raster_forward")
+        found = (ctypes.c_int64 * 2)()
+        library.check(self._kernels.counts(lease.workspace.address, found), "gst_raster_counts")
+        return {"gaussians": len(splats), "pairs": found[0], "lanes": found[1]}
 
 
 def _checked(splats: Splats, camera: Camera, background: Tensor | None) -> Tensor | None:
@@ -109,6 +138,14 @@ def _checked(splats: Splats, camera: Camera, background: Tensor | None) -> Tenso
             f"but got {background.dtype} of shape {list(background.shape)}"
         )
     return background.detach().contiguous()
+
+
+def _one_view(splats: Splats, camera: Camera) -> tuple[list[Tensor], int]:
+    """What the kernels draw for a batch of one camera, and whether colours are harmonics."""
+    if len(camera.viewmats) != 1:
+        raise ValueError(f"expected a batch of one camera, but got {len(camera.viewmats)}")
+    colors, harmonic = _colors(splats, camera, 0)
+    return _rows(splats.means, splats.scales, splats.quats, splats.opacities, colors), harmonic
 
 
 def _colors(splats: Splats, camera: Camera, k: int) -> tuple[Tensor, int]:
@@ -145,6 +182,7 @@ class _Kernels:
         scene = (_P, _I, *[_P] * 5, _I, _P, _I, _I, _P)
         self.forward = library.declare(kernels, "gst_raster_forward", *scene, *[_P] * 4, _I, _I)
         self.paint = library.declare(kernels, "gst_raster_paint", *scene, _P, _I)
+        self.counts = library.declare(kernels, "gst_raster_counts", _P, _P)
         self.backward = library.declare(kernels, "gst_raster_backward", _P, _I, *[_P] * 14, _I)
         self._new, self._free = kernels.gst_raster_new, kernels.gst_raster_free
         self._new.restype, self._free.argtypes, self._free.restype = _P, [_P], None
@@ -222,6 +260,8 @@ class _Rasterize(torch.autograd.Function):
         )  # fmt: skip
         library.check(status, "gst_raster_forward")
         ctx.mark_non_differentiable(radii)
+        ctx.set_materialize_grads(False)  # seldom does anybody ask about alpha
+        ctx.size = view.size
         if keep:
             ctx.lease, ctx.kernels = lease, kernels
             ctx.save_for_backward(*inputs, background)
@@ -229,15 +269,19 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g_image: Tensor, g_alpha: Tensor, _: Any) -> tuple[Any, ...]:
+    def backward(
+        ctx: Any, g_image: Tensor | None, g_alpha: Tensor | None, _: Any
+    ) -> tuple[Any, ...]:
         *inputs, background = ctx.saved_tensors
+        g_image = torch.zeros(1, *ctx.size, 3) if g_image is None else g_image.contiguous()
+        g_alpha = None if g_alpha is None else g_alpha.contiguous()
         count = len(inputs[0])
         out = [torch.empty_like(t) for t in inputs]
         g_means2d = torch.empty(1, count, 2)
         p = library.pointer
         status = ctx.kernels.backward(
             ctx.lease.workspace.address, count, *map(p, inputs), p(background),
-            *map(p, _rows(g_image, g_alpha)), *map(p, out), p(g_means2d), library.threads(),
+            p(g_image), p(g_alpha), *map(p, out), p(g_means2d), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_raster_backward")
         return (*out, g_means2d, None, None, None, None)

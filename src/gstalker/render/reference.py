@@ -126,8 +126,8 @@ def _blend(
                 & (low[:, 1] <= bottom)
             )
             ids = order[meets]
-            ys = torch.arange(top, bottom, dtype=means2d.dtype) + 0.5
-            xs = torch.arange(left, right, dtype=means2d.dtype) + 0.5
+            ys = torch.arange(top, bottom).to(means2d) + 0.5
+            xs = torch.arange(left, right).to(means2d) + 0.5
             pixels = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1).reshape(-1, 1, 2)
             row.append(
                 _blend_pixels(

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <new>
 
 namespace gst {
@@ -17,6 +16,7 @@ namespace gst {
 constexpr int kTile = 32, kBlock = 4, kBlocksAcross = kTile / kBlock, kBlocks = 64, kTilePixels = kTile * kTile;
 constexpr int kChunk = 2048;       // Gaussians per task
 constexpr int kLanes = 16;
+constexpr int kAhead = 8;          // entries of a list that are fetched before they are due
 
 constexpr float kDilation = 0.3f;  // pixels^2 added to the projected covariance (Kerbl et al. 2023)
 constexpr float kNear = 0.01f;     // world units in front of the camera
@@ -53,30 +53,21 @@ template <class T> class Buffer {
   size_t capacity_ = 0;
 };
 
-// One projected Gaussian. log2(alpha) at offset (dx, dy) from the centre is
-// a dx^2 + b dx dy + c dy^2 + log2_opacity.
+// One projected Gaussian. In coordinates where it is round, u = across dx + shear dy and v = down dy
+// of the offset (dx, dy) from its centre, log2(alpha) is log2_opacity - u^2 - v^2.
 struct alignas(64) Projected {
-  float x, y, a, b, c, log2_opacity, red, green, blue;
+  float x, y, across, shear, down, log2_opacity, red, green, blue;
   // The ellipse where alpha = 1/255: at height dy its x runs over slope*dy +- sqrt(reach - bend*dy^2).
   float slope, reach, bend;
   float dy_at_right;  // height of its rightmost point
   float half_y;       // half of its height
-  float depth;
-  float unused;
+  float depth, unused;
 };
 static_assert(sizeof(Projected) == 64, "one cache line");
 
 struct TileRange { int16_t x0, x1, y0, y1; };  // inclusive; x1 < x0 where a Gaussian is not seen
 
 struct Pair { uint64_t blocks; uint32_t gaussian, slot; };
-
-// The pairs of one chunk of Gaussians, in the order of their numbers.
-struct ChunkPairs {
-  Buffer<Pair> pairs;          // slots counted from the chunk's first
-  Buffer<uint32_t> tile;       // of each pair
-  Buffer<int> tile_counts;     // then: where the chunk's next pair of that tile goes
-  uint32_t count = 0, first_slot = 0;
-};
 
 struct Camera { float fx, fy, cx, cy, view[12]; int width, height; };
 
@@ -92,13 +83,14 @@ struct Workspace {
   Buffer<Projected> projected;
   Buffer<TileRange> ranges;
   Buffer<uint32_t> first_slot, slots;  // of a Gaussian
-  std::unique_ptr<ChunkPairs[]> chunk_pairs;
-  int chunk_room = 0;
+  Buffer<uint32_t> chunk_first, chunk_last;  // slots of a chunk of Gaussians: room for, and in use
   size_t slot_count = 0;
-  Buffer<Pair> unsorted, pairs;        // by tile and number; by tile and depth
-  Buffer<uint32_t> depth_bits;         // of the unsorted pairs
-  Buffer<uint64_t> sort_a, sort_b;
-  Buffer<int> tile_first, tile_order;  // where a tile's pairs begin; the fullest tiles first
+  Buffer<Pair> pairs;                  // by slot
+  Buffer<uint32_t> pair_tile, pair_depth;  // by slot; a depth as its bits
+  Buffer<int> chunk_tiles;             // by chunk and tile: how many pairs, then where the next goes
+  Buffer<uint64_t> unsorted, sorting;  // depth and slot, by tile
+  Buffer<Pair> listed;                 // by tile and depth
+  Buffer<int> tile_first, tile_order;  // where a tile's list begins; the longest lists first
   Buffer<float> transmittance;         // of each pixel in the end, by tile and block
   Buffer<int> death;                   // index of the pair that finished each pixel
   Buffer<float> moments;               // gradient slots
@@ -115,12 +107,14 @@ struct Pull { const float *image, *alpha, *background; };  // gradients of the c
 
 void project(Workspace&, const Inputs&, const Centres&, int first, int last);
 void project_backward(const Workspace&, const Inputs&, const Gradients&, int first, int last);
+void make_room_for_pairs(Workspace&);
 void pair_with_tiles(Workspace&, int chunk);
 void lay_out_tiles(Workspace&);
 void scatter_to_tiles(Workspace&, int chunk);
 void sort_tile(Workspace&, int tile);
 void blend_tile(Workspace&, int tile, const Canvas&);
 void blend_tile_backward(Workspace&, int tile, const Pull&);
+int64_t blocks_evaluated(const Workspace&, int tile);  // by the last forward pass, which kept its state
 
 inline int chunks(int count) { return (count + kChunk - 1) / kChunk; }
 inline int chunk_end(int count, int chunk) { return count < (chunk + 1) * kChunk ? count : (chunk + 1) * kChunk; }

@@ -22,11 +22,6 @@ void prepare(Workspace& ws, int count, const float* camera, int width, int heigh
   ws.color_map = harmonic ? kHarmonicColors : kPlainColors;
   ws.projected.reserve((size_t)count), ws.ranges.reserve((size_t)count);
   ws.first_slot.reserve((size_t)count), ws.slots.reserve((size_t)count);
-  if (chunks(count) > ws.chunk_room) {
-    ws.chunk_room = 0;
-    ws.chunk_pairs.reset(new ChunkPairs[(size_t)chunks(count)]);
-    ws.chunk_room = chunks(count);
-  }
   if (keep_state) {
     ws.transmittance.reserve((size_t)ws.tiles() * kTilePixels);
     ws.death.reserve((size_t)ws.tiles() * kTilePixels);
@@ -36,13 +31,12 @@ void prepare(Workspace& ws, int count, const float* camera, int width, int heigh
 bool draw(Workspace& ws, const Inputs& in, const Centres& centres, const Canvas& canvas, int threads) {
   const int n = chunks(ws.count), tiles = ws.tiles();
   std::atomic<bool> failed{false};
-  Phase meeting(failed), layout(failed), scattering(failed), blending(failed);
+  Phase projecting(failed), room(failed), meeting(failed), layout(failed), scattering(failed), blending(failed);
 #pragma omp parallel num_threads(threads)
   {
-    meeting.run(n, [&](int chunk) {
-      project(ws, in, centres, chunk * kChunk, chunk_end(ws.count, chunk));
-      pair_with_tiles(ws, chunk);
-    });
+    projecting.run(n, [&](int chunk) { project(ws, in, centres, chunk * kChunk, chunk_end(ws.count, chunk)); });
+    room.run(1, [&](int) { make_room_for_pairs(ws); });
+    meeting.run(n, [&](int chunk) { pair_with_tiles(ws, chunk); });
     layout.run(1, [&](int) { lay_out_tiles(ws); });
     scattering.run(n, [&](int chunk) { scatter_to_tiles(ws, chunk); });
     blending.run(tiles, [&](int i) {
@@ -91,6 +85,17 @@ GST_EXPORT int gst_raster_paint(void* workspace, int count, const float* means, 
                                 uint8_t* image, int threads) {
   return forward(workspace, count, {means, scales, quats, opacities, colors}, harmonic, camera, width, height,
                  {nullptr, nullptr}, {nullptr, nullptr, image, background}, false, threads);
+}
+
+// What the last forward pass, which must have kept its state, had to do: out[0] entries of the tiles'
+// lists, out[1] evaluations of a Gaussian at a pixel.
+GST_EXPORT int gst_raster_counts(void* workspace, int64_t* out) {
+  if (!workspace || !out) return kBadSize;
+  const Workspace& ws = *static_cast<Workspace*>(workspace);
+  if (ws.count < 0 || !ws.keeps_state) return kNoState;
+  out[0] = ws.tile_first.get()[ws.tiles()], out[1] = 0;
+  for (int tile = 0; tile < ws.tiles(); tile++) out[1] += kLanes * blocks_evaluated(ws, tile);
+  return kOk;
 }
 
 // Gradients of a loss whose gradients on image [H, W, 3] and alpha [H, W] (may be null) are given;

@@ -15,20 +15,20 @@ using BlockState = float[kStates][kLanes];
 
 template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, BlockState* states) {
   const Projected* projected = ws.projected.get();
-  const Pair* pairs = ws.pairs.get();
+  const Pair* listed = ws.listed.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
   int* death = kKeepState ? ws.death.get() + (size_t)tile * kTilePixels : nullptr;
   const F16 cutoff = set(kLog2AlphaLeast), darkest = set(kTransmittanceLeast), most = set(kAlphaMost), zero = set(0.f);
   uint64_t alive = blocks_inside(ws, origin);
   for (int k = first; k < last && alive; k++) {
-    __builtin_prefetch(&projected[pairs[k + 8].gaussian]);
-    uint64_t blocks = pairs[k].blocks & alive;
+    __builtin_prefetch(&projected[listed[std::min(k + kAhead, last - 1)].gaussian]);
+    uint64_t blocks = listed[k].blocks & alive;
     if (!blocks) continue;
-    const Broadcast g(projected[pairs[k].gaussian], origin);
+    const Broadcast g(projected[listed[k].gaussian], origin);
     do {
       const int block = __builtin_ctzll(blocks);
       blocks &= blocks - 1;
-      const F16 power = g.log2_alpha(g.dx(block), g.dy(block));
+      const F16 power = g.log2_alpha(g.u(block), g.v(block));
       float* s = states[block][0];
       const F16 T = load(s + 16 * kT);
       const M16 touched = at_least(at_least(power, cutoff), T, zero);
@@ -39,7 +39,7 @@ template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, Blo
       store(s + 16 * kRed, fma(weight, g.red, load(s + 16 * kRed)));
       store(s + 16 * kGreen, fma(weight, g.green, load(s + 16 * kGreen)));
       store(s + 16 * kBlue, fma(weight, g.blue, load(s + 16 * kBlue)));
-      if (__builtin_expect(same(touched, go), 1)) continue;
+      if (__builtin_expect(same(go, touched), 1)) continue;
       const M16 died = differ(touched, go);
       const F16 marked = negate_where(died, load(s + 16 * kT));
       store(s + 16 * kT, marked);
@@ -50,9 +50,9 @@ template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, Blo
 }
 
 // What a block's pixels let through goes to the background.
-inline Rgb over_background(const Canvas& canvas, const Picture<const float, 3>& background, Origin at, const BlockState& s) {
+inline Rgb over_background(const Picture<const float, 3>& background, Origin at, const BlockState& s) {
   Rgb color{load(s[kRed]), load(s[kGreen]), load(s[kBlue])};
-  if (!canvas.background) return color;
+  if (!background.values) return color;
   const F16 T = load(s[kT]);
   background.read(at.x, at.y, [&](const float* rows, size_t stride) {
     const Rgb behind = load_rgb(rows, stride);
@@ -61,23 +61,34 @@ inline Rgb over_background(const Canvas& canvas, const Picture<const float, 3>& 
   return color;
 }
 
-void deliver(const Workspace& ws, Origin origin, BlockState* states, const Canvas& canvas) {
-  const int width = ws.width, height = ws.height;
-  const Picture<const float, 3> background{canvas.background, width, height};
-  const Picture<float, 3> image{canvas.image, width, height};
-  const Picture<float, 1> alpha{canvas.alpha, width, height};
-  const Picture<uint8_t, 3> bytes{canvas.bytes, width, height};
+// The canvas as pictures.
+struct Pictures {
+  Picture<const float, 3> background;
+  Picture<float, 3> image;
+  Picture<float, 1> alpha;
+  Picture<uint8_t, 3> bytes;
+  Pictures(const Workspace& ws, const Canvas& c)
+      : background{c.background, ws.width, ws.height}, image{c.image, ws.width, ws.height},
+        alpha{c.alpha, ws.width, ws.height}, bytes{c.bytes, ws.width, ws.height} {}
+  void fetch(Origin at) const {
+    background.fetch(at.x, at.y), image.fetch(at.x, at.y), bytes.fetch(at.x, at.y);
+    if (at.x % kTile % 16 == 0) alpha.fetch(at.x, at.y);  // sixteen pixels to a cache line
+  }
+};
+
+void deliver(const Workspace& ws, Origin origin, BlockState* states, const Pictures& to) {
   for (int block = 0; block < kBlocks; block++) {
     const Origin at = block_origin(origin, block);
-    if (at.x >= width || at.y >= height) continue;
-    const Rgb color = over_background(canvas, background, at, states[block]);
-    if (canvas.bytes) {
-      bytes.write(at.x, at.y, [&](uint8_t* rows, size_t stride) { store_bytes(rows, stride, color); });
+    if (at.x >= ws.width || at.y >= ws.height) continue;
+    to.fetch({at.x, at.y + kBlock});
+    const Rgb color = over_background(to.background, at, states[block]);
+    if (to.bytes.values) {
+      to.bytes.write(at.x, at.y, [&](uint8_t* rows, size_t stride) { store_bytes(rows, stride, color); });
       continue;
     }
     const F16 opaque = set(1.f) - load(states[block][kT]);
-    image.write(at.x, at.y, [&](float* rows, size_t stride) { store_rgb(rows, stride, color); });
-    alpha.write(at.x, at.y, [&](float* rows, size_t stride) { store_gray(rows, stride, opaque); });
+    to.image.write(at.x, at.y, [&](float* rows, size_t stride) { store_rgb(rows, stride, color); });
+    to.alpha.write(at.x, at.y, [&](float* rows, size_t stride) { store_gray(rows, stride, opaque); });
   }
 }
 
@@ -85,6 +96,8 @@ void deliver(const Workspace& ws, Origin origin, BlockState* states, const Canva
 
 void blend_tile(Workspace& ws, int tile, const Canvas& canvas) {
   const Origin origin = tile_origin(ws, tile);
+  const Pictures pictures(ws, canvas);
+  for (int block = 0; block < kBlocksAcross; block++) pictures.fetch(block_origin(origin, block));
   alignas(64) BlockState states[kBlocks];
   for (BlockState& s : states) {
     store(s[kT], set(1.f));
@@ -102,7 +115,7 @@ void blend_tile(Workspace& ws, int tile, const Canvas& canvas) {
     float* T = ws.transmittance.get() + (size_t)tile * kTilePixels;
     for (int block = 0; block < kBlocks; block++) store(T + 16 * block, load(states[block][kT]));
   }
-  deliver(ws, origin, states, canvas);
+  deliver(ws, origin, states, pictures);
 }
 
 }  // namespace gst

@@ -8,8 +8,9 @@ namespace gst {
 
 alignas(64) constexpr float kLaneX[16] = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
 alignas(64) constexpr float kLaneY[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
-// Multiples of a block's side: read from memory, a broadcast costs nothing; a conversion would.
-constexpr float kSteps[kBlocksAcross] = {0, 4, 8, 12, 16, 20, 24, 28};
+// Blocks' distances from the tile's middle: read from memory, a broadcast costs nothing; a conversion
+// would.
+constexpr float kSteps[kBlocksAcross] = {-16, -12, -8, -4, 0, 4, 8, 12};
 
 struct Origin { int x, y; };
 inline Origin tile_origin(const Workspace& ws, int tile) {
@@ -29,16 +30,22 @@ inline uint64_t blocks_inside(const Workspace& ws, Origin tile) {
   return inside;
 }
 
-// A Gaussian's numbers, broadcast, and the offsets of a tile's first block from its centre.
+// A Gaussian's numbers, broadcast, and its coordinates in the block at a tile's middle.
 struct Broadcast {
-  F16 a, b, c, log2_opacity, red, green, blue, x, y;
+  F16 across, shear, down, log2_opacity, red, green, blue, u_middle, v_middle;
   Broadcast(const Projected& p, Origin tile)
-      : a(set(p.a)), b(set(p.b)), c(set(p.c)), log2_opacity(set(p.log2_opacity)), red(set(p.red)),
-        green(set(p.green)), blue(set(p.blue)), x(load(kLaneX) + set(tile.x + 0.5f - p.x)),
-        y(load(kLaneY) + set(tile.y + 0.5f - p.y)) {}
-  F16 dx(int block) const { return x + set(kSteps[block % kBlocksAcross]); }
-  F16 dy(int block) const { return y + set(kSteps[block / kBlocksAcross]); }
-  F16 log2_alpha(F16 dx, F16 dy) const { return fma(dx, fma(a, dx, b * dy), fma(c * dy, dy, log2_opacity)); }
+      : across(set(p.across)), shear(set(p.shear)), down(set(p.down)), log2_opacity(set(p.log2_opacity)),
+        red(set(p.red)), green(set(p.green)), blue(set(p.blue)) {
+    const F16 dx = load(kLaneX) + set(tile.x + (kTile / 2 + 0.5f) - p.x);
+    const F16 dy = load(kLaneY) + set(tile.y + (kTile / 2 + 0.5f) - p.y);
+    u_middle = fma(across, dx, shear * dy);
+    v_middle = down * dy;
+  }
+  F16 u(int block) const {
+    return fma(across, set(kSteps[block % kBlocksAcross]), fma(shear, set(kSteps[block / kBlocksAcross]), u_middle));
+  }
+  F16 v(int block) const { return fma(down, set(kSteps[block / kBlocksAcross]), v_middle); }
+  F16 log2_alpha(F16 u, F16 v) const { return fnma(u, u, fnma(v, v, log2_opacity)); }
 };
 
 }  // namespace gst

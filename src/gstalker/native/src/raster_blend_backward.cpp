@@ -17,15 +17,16 @@ struct Wake { int pair, block; };
 
 void load_pull(const Workspace& ws, Origin at, const float* T_end, const Pull& pull, BlockState& s) {
   const int width = ws.width, height = ws.height;
+  const Picture<const float, 3> image{pull.image, width, height}, background{pull.background, width, height};
+  const Picture<const float, 1> alpha{pull.alpha, width, height};
+  image.fetch(at.x, at.y + kBlock), alpha.fetch(at.x, at.y + kBlock), background.fetch(at.x, at.y + kBlock);
   F16 beyond = set(0.f);
   Rgb g;
-  Picture<const float, 3>{pull.image, width, height}.read(
-      at.x, at.y, [&](const float* rows, size_t stride) { g = load_rgb(rows, stride); });
+  image.read(at.x, at.y, [&](const float* rows, size_t stride) { g = load_rgb(rows, stride); });
   if (pull.alpha)
-    Picture<const float, 1>{pull.alpha, width, height}.read(
-        at.x, at.y, [&](const float* rows, size_t stride) { beyond = beyond - load_gray(rows, stride); });
+    alpha.read(at.x, at.y, [&](const float* rows, size_t stride) { beyond = beyond - load_gray(rows, stride); });
   if (pull.background)
-    Picture<const float, 3>{pull.background, width, height}.read(at.x, at.y, [&](const float* rows, size_t stride) {
+    background.read(at.x, at.y, [&](const float* rows, size_t stride) {
       const Rgb behind = load_rgb(rows, stride);
       beyond = fma(behind.red, g.red, fma(behind.green, g.green, fma(behind.blue, g.blue, beyond)));
     });
@@ -47,15 +48,15 @@ uint64_t plan_wakes(const int* death, uint64_t inside, Wake* wakes, int& count) 
   return awake;
 }
 
-// The gradient slot of one Gaussian in one tile. With e = alpha dL/dalpha: sums of e, e dx, e dy,
-// e dx^2, e dx dy, e dy^2, then of the colours.
+// The gradient slot of one Gaussian in one tile. With e = alpha dL/dalpha: sums of e, e u, e v,
+// e u^2, e u v, e v^2, then of the colours.
 GST_INLINE void fill_slot(const Broadcast& g, uint64_t blocks, int k, const int* death, BlockState* states, float* slot) {
   const F16 cutoff = set(kLog2AlphaLeast), most = set(kAlphaMost), one = set(1.f), zero = set(0.f);
   F16 total[8] = {zero, zero, zero, zero, zero, zero, zero, zero}, total_blue = zero;
   do {
     const int block = __builtin_ctzll(blocks);
     blocks &= blocks - 1;
-    const F16 dx = g.dx(block), dy = g.dy(block), power = g.log2_alpha(dx, dy);
+    const F16 u = g.u(block), v = g.v(block), power = g.log2_alpha(u, v);
     const M16 touched = before(at_least(power, cutoff), k, death + 16 * block);
     if (!any(touched)) continue;
     float* s = states[block][0];
@@ -71,13 +72,13 @@ GST_INLINE void fill_slot(const Broadcast& g, uint64_t blocks, int k, const int*
     const F16 gain = fma(g.red, g_red, fma(g.green, g_green, fma(g.blue, g_blue, zero - beyond)));
     store(s + 16 * kBeyond, fma(a, gain, beyond));
     // A clamped alpha does not answer to its Gaussian.
-    const F16 e = where(at_least(most, free_alpha), weight * gain), ex = e * dx, ey = e * dy;
+    const F16 e = where(at_least(most, free_alpha), weight * gain), eu = e * u, ev = e * v;
     total[0] = total[0] + e;
-    total[1] = total[1] + ex;
-    total[2] = total[2] + ey;
-    total[3] = fma(ex, dx, total[3]);
-    total[4] = fma(ex, dy, total[4]);
-    total[5] = fma(ey, dy, total[5]);
+    total[1] = total[1] + eu;
+    total[2] = total[2] + ev;
+    total[3] = fma(eu, u, total[3]);
+    total[4] = fma(eu, v, total[4]);
+    total[5] = fma(ev, v, total[5]);
   } while (blocks);
   sum8(total, slot);
   slot[8] = sum(total_blue);
@@ -87,7 +88,7 @@ GST_INLINE void fill_slot(const Broadcast& g, uint64_t blocks, int k, const int*
 
 void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   const Projected* projected = ws.projected.get();
-  const Pair* pairs = ws.pairs.get();
+  const Pair* listed = ws.listed.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
   if (first == last) return;
   const Origin origin = tile_origin(ws, tile);
@@ -103,13 +104,27 @@ void blend_tile_backward(Workspace& ws, int tile, const Pull& pull) {
   int wake_count, next_wake = 0;
   uint64_t awake = plan_wakes(death, inside, wakes, wake_count);
   for (int k = last - 1; k >= first; k--) {
-    __builtin_prefetch(&projected[pairs[std::max(k - 8, first)].gaussian]);
+    __builtin_prefetch(&projected[listed[std::max(k - kAhead, first)].gaussian]);
     while (next_wake < wake_count && wakes[next_wake].pair > k) awake |= 1ull << wakes[next_wake++].block;
-    float* slot = ws.moments.get() + (size_t)pairs[k].slot * kSlot;
-    const uint64_t blocks = pairs[k].blocks & awake;
-    if (blocks) fill_slot(Broadcast(projected[pairs[k].gaussian], origin), blocks, k, death, states, slot);
+    const Pair pair = listed[k];
+    float* slot = ws.moments.get() + (size_t)pair.slot * kSlot;
+    const uint64_t blocks = pair.blocks & awake;
+    if (blocks) fill_slot(Broadcast(projected[pair.gaussian], origin), blocks, k, death, states, slot);
     else std::fill(slot, slot + kMoments, 0.f);
   }
+}
+
+int64_t blocks_evaluated(const Workspace& ws, int tile) {
+  const int* death = ws.death.get() + (size_t)tile * kTilePixels;
+  Wake ends[kBlocks];
+  int end_count, next_end = 0;
+  uint64_t alive = plan_wakes(death, blocks_inside(ws, tile_origin(ws, tile)), ends, end_count);
+  int64_t total = 0;
+  for (int k = ws.tile_first.get()[tile + 1] - 1; k >= ws.tile_first.get()[tile]; k--) {
+    while (next_end < end_count && ends[next_end].pair >= k) alive |= 1ull << ends[next_end++].block;
+    total += __builtin_popcountll(ws.listed.get()[k].blocks & alive);
+  }
+  return total;
 }
 
 }  // namespace gst

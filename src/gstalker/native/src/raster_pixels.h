@@ -4,6 +4,7 @@
 // to the next. Nothing beyond the sixteen pixels is read or written.
 #pragma once
 #include <cstddef>
+#include <type_traits>
 
 #include "simd.h"
 
@@ -107,6 +108,12 @@ template <class T, int K> struct Picture {
   size_t stride() const { return (size_t)width * K; }
   T* at(int x, int y) const { return values + (size_t)y * stride() + (size_t)x * K; }
   bool holds(int x, int y) const { return x + 4 <= width && y + 4 <= height; }
+
+  // Asks for a block's rows some time before they are due: pictures are larger than the cache.
+  void fetch(int x, int y) const {
+    if (!values || !holds(x, y)) return;
+    for (int j = 0; j < 4; j++) __builtin_prefetch(at(x, y + j), std::is_const_v<T> ? 0 : 1);
+  }
 
   template <class Use> void read(int x, int y, Use&& use) const {
     if (__builtin_expect(holds(x, y), 1)) return use(at(x, y), stride());

@@ -111,10 +111,12 @@ void project(Workspace& ws, const Inputs& in, const Centres& centres, int first,
       // A touch more than exact: the tests for tiles and blocks round, too.
       const float half_x = exact_x * 1.0001f + 1e-3f, half_y = exact_y * 1.0001f + 1e-3f;
       field[0][j] = px, field[1][j] = py;
-      field[2][j] = -0.5f * kLog2E * A, field[3][j] = -kLog2E * B, field[4][j] = -0.5f * kLog2E * C;
+      // The conic's square root: [across shear; 0 down], as C - B^2 / A is 1 / yy.
+      const float across = std::sqrt(0.5f * kLog2E * A), slope = -B * inverse_a;
+      field[2][j] = across, field[3][j] = -slope * across, field[4][j] = std::sqrt(0.5f * kLog2E / yy);
       field[5][j] = log2_opacity;
       field[6][j] = red, field[7][j] = green, field[8][j] = blue;
-      field[9][j] = -B * inverse_a, field[10][j] = q * inverse_a, field[11][j] = inverse * inverse_a * inverse_a;
+      field[9][j] = slope, field[10][j] = q * inverse_a, field[11][j] = inverse * inverse_a * inverse_a;
       field[12][j] = exact_x * xy / xx, field[13][j] = half_y, field[14][j] = Z, field[15][j] = 0.f;
       range[0][j] = clamped_tile(px - half_x, tiles_x, 0.f), range[1][j] = clamped_tile(px + half_x, tiles_x - 1.f, -1.f);
       range[2][j] = clamped_tile(py - half_y, tiles_y, 0.f), range[3][j] = clamped_tile(py + half_y, tiles_y - 1.f, -1.f);
@@ -140,7 +142,7 @@ void project_backward(const Workspace& ws, const Inputs& in, const Gradients& ou
   const float fx = ws.camera.fx, fy = ws.camera.fy;
   float V[12];
   std::memcpy(V, ws.camera.view, sizeof V);
-  alignas(64) float mean[3][kLanes], scale[3][kLanes], quat[4][kLanes], conic[3][kLanes], moment[6][kLanes];
+  alignas(64) float mean[3][kLanes], scale[3][kLanes], quat[4][kLanes], root[3][kLanes], moment[6][kLanes];
   alignas(64) float g_mean[3][kLanes], g_scale[3][kLanes], g_quat[4][kLanes], g_mean2d[2][kLanes];
   bool touched[kLanes];
   for (int i = first; i < last; i += kLanes) {
@@ -148,7 +150,7 @@ void project_backward(const Workspace& ws, const Inputs& in, const Gradients& ou
     gather<3>(in.means, i, n, mean), gather<3>(in.scales, i, n, scale), gather<4>(in.quats, i, n, quat);
     for (int j = 0; j < kLanes; j++) {
       const int g = i + (j < n ? j : 0);
-      conic[0][j] = projected[g].a, conic[1][j] = projected[g].b, conic[2][j] = projected[g].c;
+      root[0][j] = projected[g].across, root[1][j] = projected[g].slope, root[2][j] = projected[g].down;
       float total[kMoments] = {};
       const uint32_t slots = ws.slots.get()[g];
       const float* slot = ws.moments.get() + (size_t)ws.first_slot.get()[g] * kSlot;
@@ -168,12 +170,17 @@ void project_backward(const Workspace& ws, const Inputs& in, const Gradients& ou
     }
 #pragma omp simd
     for (int j = 0; j < kLanes; j++) {
-      const float A = conic[0][j] * (-2.f / kLog2E), B = conic[1][j] * (-1.f / kLog2E), C = conic[2][j] * (-2.f / kLog2E);
-      const float m1 = moment[1][j], m2 = moment[2][j];
+      const float across = root[0][j], slope = root[1][j], down = root[2][j];
+      const float A = across * across * (2.f / kLog2E), B = -slope * A, C = down * down * (2.f / kLog2E) - slope * B;
+      // From the round coordinates back to pixels: dx = u / across + slope dy, dy = v / down.
+      const float per_u = 1.f / across, per_v = 1.f / down;
+      const float m2 = moment[2][j] * per_v, m1 = moment[1][j] * per_u + slope * m2;
+      const float uv = moment[4][j] * per_u * per_v, m5 = moment[5][j] * per_v * per_v, m4 = uv + slope * m5;
+      const float m3 = moment[3][j] * per_u * per_u + slope * (uv + m4);
       const float gpx = A * m1 + B * m2, gpy = B * m1 + C * m2;
       g_mean2d[0][j] = gpx, g_mean2d[1][j] = gpy;
       // Conic K = Cov^-1, so dL/dCov = -K G K with G the gradient of K's entries.
-      const float gA = -0.5f * moment[3][j], gB = -0.5f * moment[4][j], gC = -0.5f * moment[5][j];
+      const float gA = -0.5f * m3, gB = -0.5f * m4, gC = -0.5f * m5;
       const float u00 = A * gA + B * gB, u01 = A * gB + B * gC, u10 = B * gA + C * gB, u11 = B * gB + C * gC;
       const float gxx = -(u00 * A + u01 * B), gxy = -(u00 * B + u01 * C), gyy = -(u10 * B + u11 * C);
       // Again what the forward pass made.

@@ -196,7 +196,7 @@ GST_INLINE F16 abs(const F16& a) { F16 r; GST_LANES r.v[i] = std::fabs(a.v[i]); 
 GST_INLINE M16 at_least(const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 at_least(const M16& m, const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = m.v[i] & -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 differ(const M16& a, const M16& b) { M16 r; GST_LANES r.v[i] = a.v[i] ^ b.v[i]; return r; }
-GST_INLINE bool same(const M16& a, const M16& b) { return std::memcmp(a.v, b.v, sizeof a.v) == 0; }
+GST_INLINE bool same(const M16& a, const M16& b) { int32_t r = 0; GST_LANES r |= a.v[i] ^ b.v[i]; return r == 0; }
 GST_INLINE bool any(const M16& m) { int32_t r = 0; GST_LANES r |= m.v[i]; return r != 0; }
 GST_INLINE F16 select(const M16& m, const F16& a, const F16& b) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : b.v[i]; return r; }
 GST_INLINE F16 where(const M16& m, const F16& a) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : 0.f; return r; }

@@ -32,6 +32,7 @@ def test_a_tuned_process_keeps_the_memory_it_freed():
     code = """
 import resource, sys
 if sys.argv[1] == "tuned":
+    from gstalker import process
     process.tune()
 import numpy as np
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

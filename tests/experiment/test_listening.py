@@ -14,7 +14,7 @@ from gstalker.experiment.listening import (
     WhisperEar,
     checked_sound,
 )
-from gstalker.prepare.audio import KINDS, extract, read
+from gstalker.prepare.audio import KINDS, extract
 from gstalker.prepare.audio.sliding import SlidingEncoder
 from gstalker.prepare.audio.whisper import Encoder
 
@@ -171,14 +171,14 @@ def test_whisper_holds_a_bounded_amount_of_sound(encoder, speech):
     assert len(ear._samples) == 48000
 
 
-def test_a_sound_that_has_not_ended_is_continued_by_its_mirror_image(encoder, shared):
-    """Rows at the edge come nearer to those that they will be when the rest has arrived."""
-    speech = read(shared / "data" / "audio" / "en_radio31_8s.wav")[:48000]
-    sliding = SlidingEncoder(speech, encoder)
-    wanted = encoder(torch.from_numpy(speech))
+def test_a_sound_that_goes_on_as_it_was_is_foretold_by_its_mirror_image(encoder):
+    """Rows at the edge of a hum come nearer to those that they will be when more has arrived."""
+    time_s = np.arange(48000) / 16_000
+    hum = sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 12)).astype(np.float32) / 4
+    sliding, wanted = SlidingEncoder(hum, encoder), encoder(torch.from_numpy(hum))
     errors = []
     for ended in (False, True):
         edges = range(60, 140, 20)
-        heard = [sliding(torch.from_numpy(speech[: 320 * e]), ended=ended)[e - 20 :] for e in edges]
+        heard = [sliding(torch.from_numpy(hum[: 320 * e]), ended=ended)[e - 20 :] for e in edges]
         errors.append(error(torch.cat(heard), torch.cat([wanted[e - 20 : e] for e in edges])))
-    assert errors[0] < errors[1]
+    assert errors[0] < 0.8 * errors[1]

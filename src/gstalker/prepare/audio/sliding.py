@@ -22,8 +22,9 @@ LONGEST_S = 3.0
 """Most that is heard at once. On takes of 3 s, with 200 ms of look-ahead, the codes' error grows
 from 0.44 to 0.46 deviations with 2 s, to 0.64 with 1.5 s and to 1.0 with 1 s."""
 MIRRORED = 10
-"""Rows, 20 ms each, that the newest sound is continued by, as in a mirror. To a network that hears
-the sound break off, its end is an end: the codes' error was 0.44 deviations, and is 0.31 so."""
+"""Rows, 20 ms each, that the newest sound is continued by, as in a mirror: to a network that hears
+the sound break off, its end is an end. Measured on two heads the codes' error falls from 0.44
+deviations to 0.31, and from 0.52 to 0.50."""
 EVERY = 8
 """One position of so many is remembered."""
 _TAIL = 4

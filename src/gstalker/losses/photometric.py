@@ -178,11 +178,10 @@ def _measure(
     """Mean absolute error and mean SSIM of one pair; the loss's gradient where there is room."""
     height, width, _ = pred.shape
     pred, truth = pred.contiguous(), truth.contiguous()
-    scratch = torch.empty(3, height, width, 3)
     loss = (ctypes.c_double * 2)()
     kernels = library.load()
     kernel = library.declare(
-        kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _P, _I
+        kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _I
     )
     p = library.pointer
     status = kernel(
@@ -192,7 +191,6 @@ def _measure(
         p(truth),
         dssim_weight,
         p(gradient),
-        p(scratch),
         loss,
         library.threads(),
     )

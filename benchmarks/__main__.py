@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,13 @@ def measure(choices: argparse.Namespace, load: float) -> str:
     if choices.threads:
         torch.set_num_threads(choices.threads)
     bench = harness.Bench(choices.seconds)
+    began_s, stolen_s = time.perf_counter(), harness.stolen_s()
     before = yardstick.measure(torch.get_num_threads())
     importlib.import_module(f"benchmarks.{choices.part}").run(choices, bench)
     sticks = yardstick.best(before, yardstick.measure(torch.get_num_threads()))
-    record = harness.as_record(
-        shlex.join(choices.typed), harness.machine(load), sticks, bench.results
-    )
+    processors_s = (time.perf_counter() - began_s) * (os.cpu_count() or 1)
+    card = harness.machine(load, (harness.stolen_s() - stolen_s) / processors_s)
+    record = harness.as_record(shlex.join(choices.typed), card, sticks, bench.results)
     _keep(record, choices)
     parts = [tables.report(record)]
     if old is not None:

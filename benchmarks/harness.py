@@ -29,6 +29,8 @@ Counts = dict[str, float | str | None]
 WHAT, VERSION = "gstalker benchmarks", 1
 BUSY_LOAD = 0.5
 """A load average above this before we begin means that somebody else is using the machine."""
+STOLEN = 0.01
+"""A share of the processors' time above this, taken by a host's other guests, spoils a least time."""
 LEAST_REPEATS = 5
 WARM_UP = 3
 
@@ -132,12 +134,18 @@ class Bench:
 # ---------------------------------------------------------------------- files
 
 
-def machine(load: float) -> dict[str, Any]:
-    """The machine's card: what it is, what runs on it, and how busy it was before we began."""
+def machine(load: float, stolen: float = 0.0) -> dict[str, Any]:
+    """The machine's card: what it is, what runs on it, and how far it was left to us.
+
+    Args:
+        load: its load average before we began.
+        stolen: the share of its processors' time that its host gave to others meanwhile.
+    """
     return {
         **machine_card(),
         "processor": processor(),
         "load": round(load, 2),
+        "stolen": round(stolen, 4),
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
     }
 
@@ -157,6 +165,16 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
+def stolen_s(stat: Path = Path("/proc/stat")) -> float:
+    """Processor seconds since its start that a virtual machine's host gave to others; 0 elsewhere."""
+    try:
+        # of all processors: user, nice, system, idle, iowait, irq, softirq, steal; see proc(5)
+        ticks = stat.read_text().splitlines()[0].split()[8]
+        return int(ticks) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
 def warnings_of(record: dict[str, Any]) -> list[str]:
     """What a reader of a record must know before believing its times."""
     told = []
@@ -165,6 +183,12 @@ def warnings_of(record: dict[str, Any]) -> list[str]:
         told.append(
             f"the load average was {load:.2f} before we began: "
             "something else was running, so times here are upper limits."
+        )
+    stolen = record["machine"].get("stolen", 0.0)
+    if stolen > STOLEN:
+        told.append(
+            f"the host of this virtual machine took {stolen:.1%} of its processors' time: "
+            "times of two threads, which wait for one another, suffer most."
         )
     drift = record["yardsticks"]["drift"]
     if drift > 0.1:

@@ -1,6 +1,7 @@
 """Repeats, the least, the spread, and the file: with a clock that does as it is told."""
 
 import json
+import os
 
 import pytest
 from benchmarks.harness import Bench, Result, repeat
@@ -111,6 +112,18 @@ def test_a_busy_machine_is_warned_of(record):
     assert "load average was 1.50" in harness.warnings_of(record)[0]
 
 
+def test_a_host_that_took_processor_time_is_warned_of(record):
+    record["machine"]["stolen"] = 0.034
+    assert "took 3.4%" in harness.warnings_of(record)[0]
+
+
+def test_stolen_time_is_read_where_linux_tells_it(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  10 0 20 1000 0 0 0 250 0 0\ncpu0 5 0 10 500 0 0 0 125 0 0\n")
+    assert harness.stolen_s(stat) == 250 / os.sysconf("SC_CLK_TCK")
+    assert harness.stolen_s(tmp_path / "none") == 0
+
+
 def test_a_machine_that_changed_on_the_way_is_warned_of(record):
     record["yardsticks"]["drift"] = 0.25
     assert "differ by 25%" in harness.warnings_of(record)[0]
@@ -124,6 +137,6 @@ def test_the_processor_says_its_name(tmp_path):
 
 
 def test_this_machine_has_a_card():
-    told = harness.machine(0.123)
-    assert told["load"] == 0.12
+    told = harness.machine(0.123, 0.01234)
+    assert (told["load"], told["stolen"]) == (0.12, 0.0123)
     assert {"processor", "kernels", "threads", "packages", "date", "commit"} <= set(told)

@@ -30,7 +30,7 @@ WHAT, VERSION = "gstalker benchmarks", 1
 BUSY_LOAD = 0.5
 """A load average above this before we begin means that somebody else is using the machine."""
 STOLEN = 0.01
-"""A share of the processors' time above this, taken by a host's other guests, spoils a least time."""
+"""Of the processors' time, a share that a host took: above this, times are told with a warning."""
 LEAST_REPEATS = 5
 WARM_UP = 3
 
@@ -166,7 +166,7 @@ def load_average() -> float:
 
 
 def stolen_s(stat: Path = Path("/proc/stat")) -> float:
-    """Processor seconds since its start that a virtual machine's host gave to others; 0 elsewhere."""
+    """Processor seconds that a virtual machine's host gave to others since it started, or 0."""
     try:
         # of all processors: user, nice, system, idle, iowait, irq, softirq, steal; see proc(5)
         ticks = stat.read_text().splitlines()[0].split()[8]

@@ -14,8 +14,12 @@ class PrepareConfig:
     """Name of the capture; empty: the folder's."""
     max_side: int = 512
     """Longer side of the pictures in pixels; larger videos are scaled down, smaller ones kept."""
-    crop: Literal["none", "head"] = "none"
-    """``head`` keeps a square around head and shoulders, for wide shots; ``none`` all of it."""
+    crop: Literal["auto", "none", "head"] = "auto"
+    """``head`` keeps a square around head and shoulders, ``none`` the whole picture; ``auto`` is
+    ``head`` where the face comes out larger, in pictures that must be scaled down."""
+    face: int = 0
+    """Whose face, counted from 1 at the left, where several are seen; 0: the largest and steadiest
+    one."""
     reader: Literal["auto", "decord", "av"] = "auto"
     """Who reads the frames; ``auto``: decord, and PyAV for files that decord cannot read."""
     audio: Literal["auto", "mel", "whisper"] = "auto"

@@ -79,11 +79,11 @@ class Recipe:
             Step("audio", 1, ("audio.wav",), do.audio),
             Step(
                 "view",
-                1,
-                (f"{WORK}/view.json",),
+                2,
+                (f"{WORK}/view.json", f"{WORK}/people.json"),
                 do.view,
                 (),
-                {"max_side": c.max_side, "crop": c.crop},
+                {"max_side": c.max_side, "crop": c.crop, "face": c.face, "model": faces},
             ),
             Step(
                 "frames",
@@ -96,10 +96,10 @@ class Recipe:
             Step("takes", 1, (f"{WORK}/takes.json",), do.takes, ("frames",), {"model": faces}),
             Step(
                 "landmarks",
-                1,
+                2,
                 ("landmarks.npy",),
                 do.landmarks,
-                ("frames", "takes"),
+                ("view", "frames", "takes"),
                 {"model": faces, "min_face_share": c.min_face_share},
             ),
             Step(
@@ -246,6 +246,7 @@ class Recipe:
             "landmarks": "mediapipe478",
             "tracker": track["report"],
             "view": view,
+            "people": self.note("people")["people"],
             "source": {
                 "file": self.path.name,
                 "sha256": self.sha256,

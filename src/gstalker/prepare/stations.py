@@ -23,6 +23,7 @@ from gstalker.prepare.recipe import FACES, PERSONS, Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
 from gstalker.prepare.tracking import canonical, head, landmarks
+from gstalker.prepare.tracking.subject import MOST_FACES
 from gstalker.prepare.view import choose_view
 
 if TYPE_CHECKING:
@@ -59,8 +60,10 @@ class Stations:
     def view(self) -> None:
         """Which part of the picture is kept; also the first look for a face."""
         recipe = self._recipe
-        view = choose_view(recipe.source, recipe.config, self._models[FACES])
-        files.write_json(self._work / "view.json", dataclasses.asdict(view))
+        choice = choose_view(recipe.source, recipe.config, self._models[FACES])
+        files.write_json(self._work / "view.json", dataclasses.asdict(choice.view))
+        seen = {"subject": choice.subject, "people": choice.people}
+        files.write_json(self._work / "people.json", seen)
 
     def frames(self) -> None:
         """Pictures and their small copies."""
@@ -84,10 +87,12 @@ class Stations:
 
         def jumps(quadruples: list[tuple[int, ...]]) -> list[bool]:
             wanted = (frames[i] for quadruple in quadruples for i in quadruple)
-            faces = landmarks.look(_bar(wanted, "cuts", 4 * len(quadruples)), self._models[FACES])
+            faces = landmarks.look_for_one(
+                _bar(wanted, "cuts", 4 * len(quadruples)), self._models[FACES], *self._subject
+            )
             return [
                 takes.jumps_between(four, _FACE.eye_corners)
-                for four in faces.reshape(-1, 4, 478, 2)
+                for four in faces.reshape(-1, 4, landmarks.POINTS, 2)
             ]
 
         found = takes.find(thumbs, jumps)
@@ -98,7 +103,9 @@ class Stations:
     def landmarks(self) -> None:
         """478 points a frame."""
         recipe = self._recipe
-        jobs = landmarks.pieces(self._out / "frames.npy", self._models[FACES], self._segments)
+        jobs = landmarks.pieces(
+            self._out / "frames.npy", self._models[FACES], self._segments, *self._subject
+        )
         parts = []
         with tqdm(total=recipe.frame_count, desc="landmarks", unit="frame", disable=None) as bar:
             for part in ordered(landmarks.track, jobs, self._workers()):
@@ -193,6 +200,12 @@ class Stations:
         files.write_json(self._work / "features.json", notes)
 
     # ------------------------------------------------------------------ shared
+
+    @property
+    def _subject(self) -> tuple[np.ndarray, int]:
+        """Where the subject's face was seen, and how many faces to look for."""
+        seen = self._recipe.note("people")
+        return np.array(seen["subject"]), 1 if len(seen["people"]) == 1 else MOST_FACES
 
     @property
     def _segments(self) -> list[tuple[int, int]]:

@@ -28,7 +28,10 @@ distance."""
 _GREY_SHARE = 0.25
 """More mid-grey than usual on this share of the picture: a decoder that lost its reference."""
 _HELD = 0.02
-"""Mean change in levels up to which a picture is the one before."""
+"""Mean change in levels up to which a picture is the one before ..."""
+_HELD_SHARE = 0.12
+"""... or up to this share of the usual change around it, for what was compressed after pictures had
+been repeated to fill up a higher rate."""
 _FLASH_LONGEST = 5
 """Frames; a longer excursion is a take of its own."""
 
@@ -67,7 +70,7 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     flashes = _flashes(thumbs, kept)
     kept = np.setdiff1d(kept, flashes)
     # Held pictures (a slow camera, a stalled recorder) make the next step look like a jump.
-    kept = kept[(sizes(thumbs, kept) > _HELD) | (np.arange(len(kept)) == 0)]
+    kept = kept[~held(sizes(thumbs, kept))]
     steps = measure(thumbs, kept)
     evidence = steps.ratio**2 * steps.new
     sure = (steps.ratio > _SURE_RATIO) & (evidence > _SURE_EVIDENCE)
@@ -103,6 +106,19 @@ def sizes(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
         _difference(thumbs[a], thumbs[b]).mean() for a, b in zip(kept[:-1], kept[1:], strict=True)
     ]
     return np.array([0.0, *steps])[: len(kept)]
+
+
+def held(changes: np.ndarray) -> np.ndarray:
+    """Which pictures repeat the one before, ``bool [n]``, told from the mean changes ``[n]``."""
+    padded = np.pad(changes[1:], _AROUND, mode="reflect") if len(changes) > _AROUND + 1 else None
+    if padded is None:
+        usual = np.zeros(max(len(changes) - 1, 0))
+    else:
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1)
+        usual = np.median(windows, axis=-1)
+    repeats = np.zeros(len(changes), bool)
+    repeats[1:] = changes[1:] <= np.maximum(_HELD, _HELD_SHARE * usual)
+    return repeats
 
 
 def measure(thumbs: np.ndarray, kept: np.ndarray) -> Steps:

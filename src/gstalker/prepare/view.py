@@ -1,8 +1,12 @@
-"""Which part of the picture is kept: found by a first look at some frames."""
+"""Whom the video is about and which part of it is kept: found by a first look at some frames."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,46 +15,145 @@ from gstalker.prepare import video
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.source import Source
 from gstalker.prepare.tracking import landmarks
+from gstalker.prepare.tracking.subject import Person, box, choose, persons
+
+log = logging.getLogger(__name__)
 
 _LOOKS = 24
+_LOOK_SIDE = 1280
+"""Longer side of the pictures looked at."""
+_LARGER = 1.2
+"""``crop: auto`` cuts out head and shoulders where the face then is this much larger."""
 _SIDE_FACES = 2.6
 """Side of the square of ``crop: head``, in face heights: shoulders and some air above the hair."""
 _ABOVE_SHARE = 0.46
 """Where the middle of the face comes to lie in it, from the top."""
 
 
-def choose_view(source: Source, config: PrepareConfig, model: Path) -> video.View:
-    """The view for a video.
+@dataclass(frozen=True)
+class Choice:
+    """What the first look decided."""
+
+    view: video.View
+    subject: list[list[float]]
+    """Where the subject's face was seen, in pixels of the view: middle x, y and height."""
+    people: list[dict[str, Any]]
+    """Everybody seen, from left to right: share of the looks, height and middle in filmed pixels,
+    and whether it is the subject."""
+
+
+def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
+    """The view for a video, and whom it is about.
 
     Raises:
         MediaError: no face in any of the frames looked at.
+        ConfigError: a face was chosen that is not there.
     """
     whole = video.whole_view(source, config.max_side)
+    close = video.whole_view(source, max(_LOOK_SIDE, config.max_side))
     wanted = np.unique(np.linspace(0, source.frame_count - 1, _LOOKS).round().astype(int))
-    faces = landmarks.look(video.pictures(source, whole, list(wanted), config.reader), model)
-    faces = faces[np.isfinite(faces).all((1, 2))]
-    if len(faces) == 0:
+    looks = look_closely(video.pictures(source, close, list(wanted), config.reader), model)
+    scale = np.array([close.crop_width / close.width, close.crop_height / close.height])
+    people = persons([faces * scale for faces in looks])
+    if not people:
         raise MediaError(
             f"{source.path} shows no face in any of {len(wanted)} frames looked at.\n"
             f"  {landmarks.ADVICE}"
         )
-    if config.crop == "none":
-        return whole
-    scale = np.array([whole.crop_width / whole.width, whole.crop_height / whole.height])
-    return video.fitted_view(head_box(faces * scale, source.width, source.height), config.max_side)
+    number = choose(people, config.face)
+    own = people[number]
+    view = whole
+    if config.crop != "none":
+        cut = video.fitted_view(head_box(own.boxes, source.width, source.height), config.max_side)
+        larger = (cut.width / cut.crop_width) / (whole.width / whole.crop_width)
+        if config.crop == "head" or larger > _LARGER:
+            view = cut
+    _tell(people, number, view, source)
+    per_pixel = view.width / view.crop_width
+    places = (own.boxes - [view.x, view.y, 0]) * per_pixel
+    return Choice(
+        view,
+        [[round(float(v), 2) for v in place] for place in places],
+        [
+            {
+                "share": round(person.share, 3),
+                "height_px": round(person.height, 1),
+                "middle_px": [round(float(v)) for v in np.median(person.boxes[:, :2], axis=0)],
+                "subject": k == number,
+            }
+            for k, person in enumerate(people)
+        ],
+    )
 
 
-def head_box(faces: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+def look_closely(pictures: Iterable[np.ndarray], model: Path) -> list[np.ndarray]:
+    """The faces of single pictures, ``[n, 478, 2]`` each; small ones are looked for part by part.
+
+    The detector sees a picture at 128 pixels: a face below a tenth of it is not there.
+    """
+    kept = list(pictures)
+    found = list(landmarks.look_for_all(kept, model))
+    if any(len(faces) for faces in found):
+        return found
+    for k, picture in enumerate(kept):
+        corners = tiles(picture.shape[1], picture.shape[0])
+        parts = [picture[y : y + side, x : x + side] for x, y, side in corners]
+        seen = landmarks.look_for_all(parts, model)
+        faces = [f + [x, y] for (x, y, _), part in zip(corners, seen, strict=True) for f in part]
+        found[k] = np.array(_once(faces), np.float32).reshape(-1, landmarks.POINTS, 2)
+    return found
+
+
+def tiles(width: int, height: int) -> list[tuple[int, int, int]]:
+    """Squares ``x, y, side`` of half the shorter side that overlap by half and cover a picture."""
+    side = max(min(width, height) // 2, 1)
+
+    def starts(length: int) -> list[int]:
+        count = int(np.ceil(2 * (length - side) / side)) + 1
+        return sorted({int(v) for v in np.linspace(0, length - side, count).round()})
+
+    return [(x, y, side) for y in starts(height) for x in starts(width)]
+
+
+def _once(faces: list[np.ndarray]) -> list[np.ndarray]:
+    """Without those that two tiles have both seen."""
+    kept: list[np.ndarray] = []
+    for face in faces:
+        place = box(face)
+        if all(np.abs(place[:2] - box(other)[:2]).max() > 0.5 * place[2] for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _tell(people: Sequence[Person], number: int, view: video.View, source: Source) -> None:
+    if len(people) > 1:
+        log.warning(
+            "%d faces are seen; the one taken is number %d from the left. "
+            "If that is wrong, choose one with face=1 to face=%d",
+            len(people),
+            number + 1,
+            len(people),
+        )
+    if (view.crop_width, view.crop_height) != (source.width, source.height):
+        log.info(
+            "kept of the picture: %d x %d pixels at (%d, %d); crop=none keeps all of it",
+            view.crop_width,
+            view.crop_height,
+            view.x,
+            view.y,
+        )
+
+
+def head_box(boxes: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
     """A square ``x, y, side, side`` around the head wherever it was seen, inside the picture.
 
     Args:
-        faces: ``[n, L, 2]`` pixels.
+        boxes: ``[n, 3]`` middle x, y and height of the face in pixels.
         width: of the picture.
         height: of the picture.
     """
-    low, high = faces.min(1), faces.max(1)
-    tall = float(np.median(high[:, 1] - low[:, 1]))
-    centre = (low + high) / 2
+    tall = float(np.median(boxes[:, 2]))
+    centre = boxes[:, :2]
     roam = np.ptp(centre, axis=0).max()
     side = int(min(_SIDE_FACES * tall + roam, width, height))
     middle = (centre.min(0) + centre.max(0)) / 2

@@ -15,6 +15,7 @@ import numpy as np
 
 from gstalker.errors import BackendMissing
 from gstalker.prepare.parallel import quiet
+from gstalker.prepare.tracking.subject import MOST_FACES, Follower
 
 POINTS = 478
 INSTALL = "pip install 'gstalker[prepare]'   (Debian also: apt install libegl1 libgles2 libgl1)"
@@ -42,16 +43,28 @@ class Piece:
     start: int
     """First frame whose points are kept."""
     stop: int
+    subject: tuple[tuple[float, float, float], ...]
+    """Where looks have seen the subject's face: middle x, y and height in pixels."""
+    most_faces: int
+    """One where nobody else is seen, which is quicker."""
 
 
-def pieces(frames: Path, model: Path, takes: Sequence[tuple[int, int]]) -> list[Piece]:
+def pieces(
+    frames: Path,
+    model: Path,
+    takes: Sequence[tuple[int, int]],
+    subject: np.ndarray,
+    most_faces: int,
+) -> list[Piece]:
     """Split takes into jobs; none crosses a cut."""
+    places = tuple((float(x), float(y), float(tall)) for x, y, tall in subject)
     jobs = []
     for first, stop in takes:
         count = max(round((stop - first) / _PIECE), 1)
         edges = np.linspace(first, stop, count + 1).round().astype(int)
         for a, b in zip(edges[:-1], edges[1:], strict=True):
-            jobs.append(Piece(frames, model, max(int(a) - _WARM_UP, first), int(a), int(b)))
+            begin = max(int(a) - _WARM_UP, first)
+            jobs.append(Piece(frames, model, begin, int(a), int(b), places, most_faces))
     return jobs
 
 
@@ -59,30 +72,50 @@ def track(piece: Piece) -> np.ndarray:
     """Points of the piece's frames, ``float32 [stop - start, 478, 2]`` in pixels; NaN: no face."""
     frames = np.load(piece.frames, mmap_mode="r")
     found = np.full((piece.stop - piece.start, POINTS, 2), np.nan, np.float32)
+    follower = Follower(np.array(piece.subject))
     with quiet():
-        landmarker = _landmarker(piece.model, video=True)
+        landmarker = _landmarker(piece.model, video=True, most_faces=piece.most_faces)
         try:
             for i in range(piece.begin, piece.stop):
                 time_ms = (i - piece.begin) * _FRAME_MS
-                points = _points(
-                    landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape
+                faces = _faces(
+                    landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape[1:]
                 )
-                if i >= piece.start:
-                    found[i - piece.start] = points
+                own = follower.pick(list(faces))
+                if i >= piece.start and own is not None:
+                    found[i - piece.start] = faces[own]
         finally:
             landmarker.close()
     return found
 
 
-def look(pictures: Iterator[np.ndarray] | Sequence[np.ndarray], model: Path) -> np.ndarray:
-    """Points of single pictures, each looked at alone, ``float32 [n, 478, 2]`` in pixels."""
-    with quiet():
-        landmarker = _landmarker(model, video=False)
-        try:
-            found = [_points(landmarker.detect(_image(p)), (0, *p.shape)) for p in pictures]
-        finally:
-            landmarker.close()
+def look_for_one(
+    pictures: Iterator[np.ndarray] | Sequence[np.ndarray],
+    model: Path,
+    subject: np.ndarray,
+    most_faces: int,
+) -> np.ndarray:
+    """The subject's points in single pictures, each looked at alone, ``float32 [n, 478, 2]``."""
+    found = []
+    for faces in look_for_all(pictures, model, most_faces):
+        own = Follower(subject).pick(list(faces))
+        found.append(np.full((POINTS, 2), np.nan, np.float32) if own is None else faces[own])
     return np.array(found, np.float32).reshape(-1, POINTS, 2)
+
+
+def look_for_all(
+    pictures: Iterator[np.ndarray] | Sequence[np.ndarray], model: Path, most: int = MOST_FACES
+) -> Iterator[np.ndarray]:
+    """All faces of single pictures, ``float32 [faces, 478, 2]`` each, in pixels."""
+    with quiet():
+        landmarker = _landmarker(model, video=False, most_faces=most)
+    try:
+        for picture in pictures:
+            with quiet():
+                found = landmarker.detect(_image(picture))
+            yield _faces(found, picture.shape)
+    finally:
+        landmarker.close()
 
 
 def require() -> None:
@@ -90,11 +123,13 @@ def require() -> None:
     _mediapipe()
 
 
-def _landmarker(model: Path, *, video: bool) -> Any:
+def _landmarker(model: Path, *, video: bool, most_faces: int) -> Any:
     _, tasks, vision = _mediapipe()
     mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
     options = vision.FaceLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=1
+        base_options=tasks.BaseOptions(model_asset_path=str(model)),
+        running_mode=mode,
+        num_faces=most_faces,
     )
     return vision.FaceLandmarker.create_from_options(options)
 
@@ -106,11 +141,10 @@ def _image(picture: np.ndarray) -> Any:
     )
 
 
-def _points(result: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if not result.face_landmarks:
-        return np.full((POINTS, 2), np.nan, np.float32)
-    height, width = shape[1:3]
-    return np.array([(p.x * width, p.y * height) for p in result.face_landmarks[0]], np.float32)
+def _faces(result: Any, shape: tuple[int, ...]) -> np.ndarray:
+    height, width = shape[:2]
+    faces = [[(p.x * width, p.y * height) for p in face] for face in result.face_landmarks]
+    return np.array(faces, np.float32).reshape(-1, POINTS, 2)
 
 
 def _mediapipe() -> tuple[Any, Any, Any]:

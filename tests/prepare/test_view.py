@@ -1,0 +1,124 @@
+"""The first look: who is there, and which part of the picture is kept."""
+
+import av
+import numpy as np
+import pytest
+
+from gstalker.errors import ConfigError
+from gstalker.prepare import PrepareConfig, source
+from gstalker.prepare.tracking import landmarks
+from gstalker.prepare.view import choose_view, head_box, look_closely, tiles
+
+pytest.importorskip("mediapipe")
+
+
+def picture_of(path, size):
+    import cv2
+
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+
+
+@pytest.fixture(scope="module")
+def faces(shared):
+    """Pictures of two people, 200 pixels square."""
+    video = shared / "data" / "video"
+    return [picture_of(video / f"{n}.mp4", 200) for n in ("may_5s_512", "WDA_KatieHill_000")]
+
+
+@pytest.fixture(scope="module")
+def model(shared):
+    return shared / "data" / "weights" / "face_landmarker.task"
+
+
+def film(path, picture, frames=12):
+    """A still, with silence."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = (
+            picture.shape[1],
+            picture.shape[0],
+            "yuv420p",
+        )
+        track = container.add_stream("aac", rate=16_000, layout="mono")
+        for _ in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, frames * 640), np.float32), format="fltp", layout="mono"
+        )
+        sound.sample_rate = 16_000
+        container.mux(track.encode(sound))
+        container.mux(track.encode(None))
+    return source.probe(path)
+
+
+def on_canvas(width, height, *placed):
+    canvas = np.full((height, width, 3), 90, np.uint8)
+    for picture, x, y in placed:
+        canvas[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+    return canvas
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 640), (101, 57), (3, 2)])
+def test_tiles_cover_the_picture_and_overlap_by_half(width, height):
+    seen = np.zeros((height, width), int)
+    for x, y, side in tiles(width, height):
+        assert 0 <= x <= width - side
+        assert 0 <= y <= height - side
+        seen[y : y + side, x : x + side] += 1
+    assert seen.min() >= 1
+    if min(width, height) > 8:
+        assert seen[height // 2, width // 2] >= 4
+
+
+def test_a_head_box_holds_the_head_wherever_it_went():
+    boxes = np.array([[300.0, 200, 100], [360, 210, 100]])
+    x, y, side, same = head_box(boxes, 1280, 720)
+    assert side == same
+    assert (x, y) <= (300 - 50, 200 - 50)
+    assert x + side >= 360 + 50
+
+
+def test_a_face_too_small_for_the_detector_is_found_part_by_part(faces, model):
+    far = on_canvas(1280, 720, (faces[0][::2, ::2], 900, 150))
+    assert [len(f) for f in landmarks.look_for_all([far], model)] == [0]
+    (found,) = look_closely([far], model)
+    assert len(found) == 1
+    middle = found[0].mean(0)
+    assert abs(middle - [950, 200]).max() < 25
+
+
+def test_both_faces_are_seen_and_either_may_be_the_subject(faces, model, tmp_path):
+    both = on_canvas(640, 360, (faces[0], 20, 60), (faces[1], 400, 60))
+    video = film(tmp_path / "two.mp4", both)
+    left = choose_view(video, PrepareConfig(face=1, max_side=320), model)
+    right = choose_view(video, PrepareConfig(face=2, max_side=320), model)
+    assert [p["subject"] for p in left.people] == [True, False]
+    assert [p["subject"] for p in right.people] == [False, True]
+    assert left.people[0]["middle_px"][0] < 220 < 400 < right.people[1]["middle_px"][0]
+    with pytest.raises(ConfigError, match="face=3 was asked for, but 2 faces are seen"):
+        choose_view(video, PrepareConfig(face=3), model)
+
+
+def test_auto_cuts_out_the_head_only_where_its_pixels_would_be_lost(faces, model, tmp_path):
+    wide = film(tmp_path / "wide.mp4", on_canvas(640, 360, (faces[0], 300, 60)))
+    cut = choose_view(wide, PrepareConfig(max_side=320), model)
+    assert cut.view.crop_width == cut.view.crop_height < 640
+    x, y, tall = cut.subject[0]
+    assert 0 < x < cut.view.width
+    assert 0 < y < cut.view.height
+    assert 40 < tall < cut.view.height
+    whole = choose_view(wide, PrepareConfig(max_side=640), model).view
+    assert (whole.crop_width, whole.crop_height) == (640, 360)
+    kept = choose_view(wide, PrepareConfig(max_side=320, crop="none"), model).view
+    assert (kept.crop_width, kept.crop_height) == (640, 360)
+
+
+def test_the_subject_is_told_in_pixels_of_the_view(faces, model, tmp_path):
+    video = film(tmp_path / "wide.mp4", on_canvas(640, 360, (faces[0], 300, 60)))
+    whole = choose_view(video, PrepareConfig(max_side=640, crop="none"), model)
+    half = choose_view(video, PrepareConfig(max_side=320, crop="none"), model)
+    np.testing.assert_allclose(np.array(whole.subject) / 2, half.subject, atol=0.02)

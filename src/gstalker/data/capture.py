@@ -134,6 +134,13 @@ class Capture:
         return torch.from_numpy(self._load("poses"))
 
     @cached_property
+    def poses_raw(self) -> Tensor | None:
+        """:attr:`poses` before they were smoothed over time; ``None`` where they were not kept."""
+        if not (self.folder / "poses_raw.npy").exists():
+            return None
+        return torch.from_numpy(self._load("poses_raw"))
+
+    @cached_property
     def landmarks(self) -> np.ndarray:
         """``float32 [F, L, 2]`` in pixels, NaN where no face was found; layout in ``meta``."""
         return self._load("landmarks")
@@ -235,6 +242,8 @@ class Capture:
         sizes: dict[str, int] = {"F": self.frame_count, "H": self.height, "W": self.width}
         for name, (dtype, shape) in _ARRAYS.items():
             self._check_array(name, dtype, shape, sizes)
+        if (self.folder / "poses_raw.npy").exists():
+            self._check_array("poses_raw", "float32", ("F", 4, 4), sizes)
         for kind, spec in self.meta["features"].items():
             rows = self.frame_count * spec["rows_per_frame"]
             self._check_array(f"features/{kind}", "float32", (rows, spec["dim"]), {})

@@ -29,6 +29,9 @@ class PrepareConfig:
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0
     """Standard deviation of the Gaussian that smooths head poses, in frames; 0 turns it off."""
+    max_gap_frames: int = 5
+    """Longest gap, in frames, over which the landmarks of a face not found are interpolated; the
+    frames of longer ones are dropped."""
     min_face_share: float = 0.5
     """Smallest share of frames in which a face must be found."""
     min_seconds: float = 2.0

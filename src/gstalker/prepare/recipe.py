@@ -97,15 +97,22 @@ class Recipe:
             Step(
                 "landmarks",
                 2,
-                ("landmarks.npy",),
+                ("landmarks.npy", f"{WORK}/bridges.json"),
                 do.landmarks,
                 ("view", "frames", "takes"),
-                {"model": faces, "min_face_share": c.min_face_share},
+                {
+                    "model": faces,
+                    "min_face_share": c.min_face_share,
+                    "max_gap_frames": c.max_gap_frames,
+                },
             ),
             Step(
                 "track",
-                1,
-                ("poses.npy", "mesh.npy", "eye.npy", "mouth.npy", f"{WORK}/track.json"),
+                2,
+                (
+                    *("poses.npy", "poses_raw.npy", "mesh.npy", "eye.npy", "mouth.npy"),
+                    f"{WORK}/track.json",
+                ),
                 do.track,
                 ("view", "takes", "landmarks"),
                 {"focal_px": c.focal_px, "smooth_frames": c.smooth_frames},
@@ -242,6 +249,7 @@ class Recipe:
             "dropped": sorted(
                 track["dropped"] + self.note("background")["strays"], key=lambda d: d["start"]
             ),
+            "interpolated": self.note("bridges"),
             "features": self.note("features"),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
@@ -270,6 +278,9 @@ class Recipe:
             report["jitter_deg"],
             report["jitter_deg_raw"],
         )
+        bridged = sum(gap["stop"] - gap["start"] for gap in capture.meta["interpolated"])
+        if bridged:
+            log.info("%d frames without a face lie between found ones: interpolated", bridged)
         for gap in capture.meta["dropped"]:
             log.warning("dropped frames %d-%d: %s", gap["start"], gap["stop"] - 1, gap["reason"])
         if capture.dropped.any():

@@ -22,7 +22,7 @@ from gstalker.prepare.parallel import ordered
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
-from gstalker.prepare.tracking import canonical, head, landmarks
+from gstalker.prepare.tracking import canonical, gaps, head, landmarks
 from gstalker.prepare.tracking.subject import MOST_FACES
 from gstalker.prepare.view import choose_view
 
@@ -111,7 +111,9 @@ class Stations:
             for part in ordered(landmarks.track, jobs, self._workers()):
                 parts.append(part)
                 bar.update(len(part))
-        points = np.concatenate(parts)
+        points, bridges = gaps.bridged(
+            np.concatenate(parts), self._segments, self._damaged, recipe.config.max_gap_frames
+        )
         fine = ~self._damaged
         share = float(np.isfinite(points[fine]).all((1, 2)).mean()) if fine.any() else 0.0
         if share < recipe.config.min_face_share:
@@ -121,6 +123,7 @@ class Stations:
                 f"  {landmarks.ADVICE}"
             )
         self._writer.array("landmarks", points)
+        files.write_json(self._work / "bridges.json", [{"start": a, "stop": b} for a, b in bridges])
 
     def track(self) -> None:
         """Poses, lens, shape, eyes and mouth."""
@@ -140,7 +143,7 @@ class Stations:
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
         )
-        for name in ("poses", "mesh", "eye", "mouth"):
+        for name in ("poses", "poses_raw", "mesh", "eye", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
         dropped = recipe.note("takes")["damaged"] + [
             {"start": a, "stop": b, "reason": why} for a, b, why in found.dropped
@@ -235,15 +238,15 @@ def _bar(items: Iterable[np.ndarray], what: str, count: int) -> Iterator[np.ndar
     yield from tqdm(items, desc=what, total=count, unit="frame", disable=None)
 
 
-def _flagged(gaps: list[dict[str, Any]], count: int) -> np.ndarray:
+def _flagged(spans: list[dict[str, Any]], count: int) -> np.ndarray:
     flags = np.zeros(count, bool)
-    for gap in gaps:
+    for gap in spans:
         flags[gap["start"] : gap["stop"]] = True
     return flags
 
 
-def _holes(gaps: list[dict[str, Any]], start: int, stop: int) -> list[tuple[int, int]]:
-    """Parts of ``start..stop`` that no gap covers."""
-    flags = ~_flagged(gaps, stop)
+def _holes(spans: list[dict[str, Any]], start: int, stop: int) -> list[tuple[int, int]]:
+    """Parts of ``start..stop`` that none of the spans covers."""
+    flags = ~_flagged(spans, stop)
     flags[:start] = False
     return takes.runs(flags)

@@ -31,6 +31,8 @@ class Head:
     """What tracking found; see ``data.capture`` for the arrays."""
 
     poses: np.ndarray
+    poses_raw: np.ndarray
+    """Before smoothing, which so can be undone or done otherwise."""
     mesh: np.ndarray
     eye: np.ndarray
     mouth: np.ndarray
@@ -100,10 +102,12 @@ def track(
         "smooth_frames": smooth_frames,
         "focal_spread": focal.spread,
         "focal_data_px": focal.data_px,
+        "focal_curve": [[round(f, 1), round(s, 3)] for f, s in focal.curve],
         "face_share": float(seen[~unusable].mean()),
     }
     return Head(
         poses=_matrices(*steady),
+        poses_raw=_matrices(rotations, translations),
         mesh=mesh,
         eye=_held(_opening(points, _FACE.lids), good, segments),
         mouth=_held(_opening(points, (_FACE.gap,)), good, segments),
@@ -121,7 +125,7 @@ def _focal(
     known: float | None,
 ) -> shape.Focal:
     if known is not None:
-        return shape.Focal(known, 0.0, None)
+        return shape.Focal(known, 0.0, None, [])
     focal = shape.estimate_focal(faces, canonical, height, *centre)
     log.info("focal length %.0f px (known to %.0f %%)", focal.focal_px, 100 * focal.spread)
     return focal

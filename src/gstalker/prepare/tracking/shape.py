@@ -41,6 +41,8 @@ class Focal:
     """Standard deviation of its logarithm after seeing the data."""
     data_px: float | None
     """What the landmarks alone would say; ``None`` where they say nothing."""
+    curve: list[tuple[float, float]]
+    """Focal lengths tried, and how ill the landmarks fit them: minus their log likelihood."""
 
 
 def fit_shape(
@@ -100,7 +102,8 @@ def estimate_focal(
     belief /= belief.sum()
     mean = float((belief * grid).sum())
     spread = float(np.sqrt((belief * (grid - mean) ** 2).sum()))
-    return Focal(float(np.exp(mean)), spread, float(np.exp(best)) if inside else None)
+    curve = [(float(np.exp(f)), float(s)) for f, s in zip(logs, surprise, strict=True)]
+    return Focal(float(np.exp(mean)), spread, float(np.exp(best)) if inside else None, curve)
 
 
 def subset(count: int) -> np.ndarray:

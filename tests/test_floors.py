@@ -31,9 +31,10 @@ FLOORS = (
 PREPARE_MAY_IMPORT = {"types", "errors", "files", "plugins", "face", "weights", "data.capture"}
 """``prepare`` stands apart, so that tracking a face never drags training in."""
 PREPARE_IS_IMPORTED_BY = {
-    "cli": "prepare",
-    "data": "prepare.audio",  # the synthetic head's sound features are the real ones
-    "experiment": "prepare.audio",  # new speech is heard as the capture's was
+    "cli": ("prepare",),
+    "data": ("prepare.audio",),  # the synthetic head's sound features are the real ones
+    # new speech is heard as the capture's was; the head goes back into the filmed pictures
+    "experiment": ("prepare.audio", "prepare.video", "prepare.source"),
 }
 METRICS_NEVER_SEE = {"gaussians", "encode", "render", "deform"}
 """Metrics see frames, never models."""
@@ -70,8 +71,8 @@ def _complaint(room: str, module: str) -> str:
         fine = any(_within(module, allowed) for allowed in PREPARE_MAY_IMPORT)
         return "" if fine else f"prepare may import {sorted(PREPARE_MAY_IMPORT)} only"
     if target == "prepare":
-        allowed = PREPARE_IS_IMPORTED_BY.get(room)
-        fine = allowed is not None and _within(module, allowed)
+        allowed = PREPARE_IS_IMPORTED_BY.get(room, ())
+        fine = any(_within(module, part) for part in allowed)
         return "" if fine else f"{room} may not import prepare"
     if room == "metrics" and target in METRICS_NEVER_SEE:
         return "metrics see frames, never models"

@@ -58,7 +58,7 @@ def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
     _hush()
-    print(drive(args.run, args.audio, args.out, args.overrides))
+    print(drive(args.run, args.audio, args.out, args.overrides, paste_back=args.paste_back))
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -137,6 +137,9 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
     verb.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
+    )
+    verb.add_argument(
+        "--paste-back", type=Path, metavar="VIDEO", help="show the head in the filmed picture"
     )
     _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 

@@ -7,7 +7,7 @@ head and the eyes once moved; never a filmed frame.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from itertools import count, islice
@@ -55,7 +55,8 @@ class Head:
         self.features = features
         self.width, self.height = capture.width, capture.height
         train_ids, _ = capture.split()
-        self._stretch = steady_stretch(capture)
+        self.stretch = steady_stretch(capture)
+        """First and end of the frames whose poses the head goes through by default."""
         self._eye = standardised(capture.eye, train_ids)
         self._background = torch.from_numpy(capture.background.copy()).float().div_(255)
 
@@ -135,15 +136,26 @@ class Head:
 
     @cached_property
     def _hearing(self) -> Hearing:
-        return Hearing(self.capture, self.features, self._stretch[0])
+        return Hearing(self.capture, self.features, self.stretch[0])
 
     # ------------------------------------------------------------------ how the head moves
 
+    def filmed(self, ids: Callable[[], Iterable[int]]) -> dict[str, Any]:
+        """``poses`` and ``eyes`` for :meth:`frames`, as they were in filmed frames.
+
+        Args:
+            ids: gives the frames' numbers, from the first one on each time it is called.
+        """
+        return {
+            "poses": (self.capture.poses[i] for i in ids()),
+            "eyes": (self._eye[i] for i in ids()),
+        }
+
     def _looks(self, poses: Iterable[Any] | None, eyes: Iterable[float] | None) -> Iterator[Look]:
         """Pose and eye opening of frame after frame, without end."""
-        first, stop = self._stretch
-        moved = (self.capture.poses[i] for i in ping_pong(first, stop)) if poses is None else poses
-        opened = (self._eye[i] for i in ping_pong(first, stop)) if eyes is None else eyes
+        usual = self.filmed(lambda: ping_pong(*self.stretch))
+        moved = usual["poses"] if poses is None else poses
+        opened = usual["eyes"] if eyes is None else eyes
         looked, blinked = iter(moved), iter(opened)
         for k in count():
             yield _pose(next(looked, None), k), _opening(next(blinked, None), k)

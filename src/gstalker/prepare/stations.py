@@ -16,9 +16,8 @@ from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, CaptureWriter
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, parsing, takes, video
+from gstalker.prepare import audio, background, parsing, pieces, takes, video
 from gstalker.prepare.audio import reading
-from gstalker.prepare.parallel import ordered
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
@@ -42,6 +41,11 @@ class Stations:
         self._models = models
         self._out = recipe.out
         self._work = recipe.out / WORK
+
+    @property
+    def _pieces(self) -> Path:
+        """Where a long step keeps what it has done so far."""
+        return self._work / "pieces"
 
     @cached_property
     def _writer(self) -> CaptureWriter:
@@ -108,7 +112,7 @@ class Stations:
         )
         parts = []
         with tqdm(total=recipe.frame_count, desc="landmarks", unit="frame", disable=None) as bar:
-            for part in ordered(landmarks.track, jobs, self._workers()):
+            for part in pieces.resumed(landmarks.track, jobs, self._workers(), self._pieces):
                 parts.append(part)
                 bar.update(len(part))
         points, bridges = gaps.bridged(
@@ -123,6 +127,7 @@ class Stations:
                 f"  {landmarks.ADVICE}"
             )
         self._writer.array("landmarks", points)
+        pieces.forget(self._pieces)
         files.write_json(self._work / "bridges.json", [{"start": a, "stop": b} for a, b in bridges])
 
     def track(self) -> None:
@@ -159,8 +164,10 @@ class Stations:
         jobs = parsing.pieces(
             self._out / "frames.npy", self._out / "landmarks.npy", self._models[PERSONS], shape[0]
         )
-        rows = (row for part in ordered(parsing.parse, jobs, self._workers()) for row in part)
+        parts = pieces.resumed(parsing.parse, jobs, self._workers(), self._pieces)
+        rows = (row for part in parts for row in part)
         self._writer.rows("masks", _bar(rows, "masks", shape[0]), shape)
+        pieces.forget(self._pieces)
 
     def background(self) -> None:
         """The plate, and takes of another session."""

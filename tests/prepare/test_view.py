@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from gstalker.errors import ConfigError
+from gstalker.errors import ConfigError, MediaError
 from gstalker.prepare import PrepareConfig, source
 from gstalker.prepare.tracking import landmarks
 from gstalker.prepare.view import choose_view, head_box, look_closely, tiles
@@ -115,6 +115,16 @@ def test_auto_cuts_out_the_head_only_where_its_pixels_would_be_lost(faces, model
     assert (whole.crop_width, whole.crop_height) == (640, 360)
     kept = choose_view(wide, PrepareConfig(max_side=320, crop="none"), model).view
     assert (kept.crop_width, kept.crop_height) == (640, 360)
+
+
+@pytest.mark.parametrize(
+    ("quarters", "cure"), [(1, "transpose=1"), (2, "vflip"), (3, "transpose=2")]
+)
+def test_a_picture_on_its_side_is_refused_with_the_cure(faces, model, tmp_path, quarters, cure):
+    turned = np.ascontiguousarray(np.rot90(on_canvas(320, 320, (faces[1], 60, 60)), quarters))
+    video = film(tmp_path / "turned.mp4", turned)
+    with pytest.raises(MediaError, match=f"lies on its .*\n.*{cure}"):
+        choose_view(video, PrepareConfig(), model)
 
 
 def test_the_subject_is_told_in_pixels_of_the_view(faces, model, tmp_path):

@@ -114,13 +114,13 @@ class Recipe:
             ),
             Step(
                 "track",
-                2,
+                3,
                 (
                     *("poses.npy", "poses_raw.npy", "mesh.npy", "eye.npy", "mouth.npy"),
                     f"{WORK}/track.json",
                 ),
                 do.track,
-                ("view", "takes", "landmarks"),
+                ("view", "frames", "takes", "landmarks"),
                 {"focal_px": c.focal_px, "smooth_frames": c.smooth_frames},
             ),
             Step("masks", 1, ("masks.npy",), do.masks, ("frames", "landmarks"), {"model": persons}),

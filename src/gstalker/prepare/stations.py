@@ -21,7 +21,7 @@ from gstalker.prepare.audio import reading
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
-from gstalker.prepare.tracking import canonical, gaps, head, landmarks
+from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks
 from gstalker.prepare.tracking.subject import MOST_FACES
 from gstalker.prepare.view import choose_view
 
@@ -151,10 +151,22 @@ class Stations:
         for name in ("poses", "poses_raw", "mesh", "eye", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
         dropped = recipe.note("takes")["damaged"] + [
-            {"start": a, "stop": b, "reason": why} for a, b, why in found.dropped
+            {"start": a, "stop": b, "reason": why}
+            for a, b, why in [*found.dropped, *self._covered(found)]
         ]
         note = {"lens": dataclasses.asdict(found.lens), "report": found.report, "dropped": dropped}
         files.write_json(self._work / "track.json", note)
+
+    def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:
+        frames = np.load(self._out / "frames.npy", mmap_mode="r")
+        points = np.load(self._out / "landmarks.npy")
+        fine = np.isfinite(points).all((1, 2)) & ~self._damaged
+        for start, stop, _ in found.dropped:
+            fine[start:stop] = False
+        flags = np.zeros(len(fine), bool)
+        ids = np.flatnonzero(fine)
+        flags[ids] = cover.covered(frames.__getitem__, points, ids)
+        return [(a, b, cover.REASON) for a, b in takes.runs(flags)]
 
     def masks(self) -> None:
         """Labels of every pixel."""

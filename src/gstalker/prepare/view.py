@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gstalker.errors import MediaError
+from gstalker.face import LAYOUTS
 from gstalker.prepare import video
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.source import Source
@@ -19,9 +20,13 @@ from gstalker.prepare.tracking.subject import Person, box, choose, persons
 
 log = logging.getLogger(__name__)
 
+_FACE = LAYOUTS["mediapipe478"]
+_CHIN = 152
 _LOOKS = 24
 _LOOK_SIDE = 1280
 """Longer side of the pictures looked at."""
+_TURNED_SHARE = 0.25
+"""Where fewer of the looks than this see an upright face, the picture may be turned."""
 _LARGER = 1.2
 """``crop: auto`` cuts out head and shoulders where the face then is this much larger."""
 _SIDE_FACES = 2.6
@@ -52,7 +57,9 @@ def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
     whole = video.whole_view(source, config.max_side)
     close = video.whole_view(source, max(_LOOK_SIDE, config.max_side))
     wanted = np.unique(np.linspace(0, source.frame_count - 1, _LOOKS).round().astype(int))
-    looks = look_closely(video.pictures(source, close, list(wanted), config.reader), model)
+    pictures = list(video.pictures(source, close, list(wanted), config.reader))
+    looks = look_closely(pictures, model)
+    _refuse_turned(source, pictures, looks, model)
     scale = np.array([close.crop_width / close.width, close.crop_height / close.height])
     people = persons([faces * scale for faces in looks])
     if not people:
@@ -86,16 +93,42 @@ def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
     )
 
 
-def look_closely(pictures: Iterable[np.ndarray], model: Path) -> list[np.ndarray]:
+def _refuse_turned(
+    source: Source, pictures: list[np.ndarray], looks: list[np.ndarray], model: Path
+) -> None:
+    """A picture that lies on its side or head: the file does not say so, but faces do."""
+    if _standing(looks) > _TURNED_SHARE * len(looks):
+        return
+    for quarters, cure in ((1, "transpose=2"), (2, "hflip,vflip"), (3, "transpose=1")):
+        turned = [np.rot90(picture, quarters) for picture in pictures]
+        if _standing(list(landmarks.look_for_all(turned, model))) > len(looks) / 2:
+            raise MediaError(
+                f"{source.path} lies on its {'head' if quarters == 2 else 'side'}: faces stand "
+                "upright when the picture is turned, and the file does not say that it must be.\n"
+                f"  Run: ffmpeg -i {source.path} -vf {cure} -c:a copy turned.mp4"
+            )
+
+
+def _standing(looks: Sequence[np.ndarray]) -> int:
+    """Pictures in which some face has its chin below its eyes."""
+    return sum(any(_upright(face) for face in faces) for faces in looks)
+
+
+def _upright(face: np.ndarray) -> bool:
+    right, left = (face[k] for k in _FACE.eye_corners)
+    down = face[_CHIN] - (right + left) / 2
+    return bool(down[1] > abs(down[0]))
+
+
+def look_closely(pictures: Sequence[np.ndarray], model: Path) -> list[np.ndarray]:
     """The faces of single pictures, ``[n, 478, 2]`` each; small ones are looked for part by part.
 
     The detector sees a picture at 128 pixels: a face below a tenth of it is not there.
     """
-    kept = list(pictures)
-    found = list(landmarks.look_for_all(kept, model))
+    found = list(landmarks.look_for_all(pictures, model))
     if any(len(faces) for faces in found):
         return found
-    for k, picture in enumerate(kept):
+    for k, picture in enumerate(pictures):
         corners = tiles(picture.shape[1], picture.shape[0])
         parts = [picture[y : y + side, x : x + side] for x, y, side in corners]
         seen = landmarks.look_for_all(parts, model)

@@ -121,7 +121,11 @@ class Recipe:
                 ),
                 do.track,
                 ("view", "frames", "takes", "landmarks"),
-                {"focal_px": c.focal_px, "smooth_frames": c.smooth_frames},
+                {
+                    "focal_px": c.focal_px,
+                    "smooth_frames": c.smooth_frames,
+                    "refine": c.refine,
+                },
             ),
             Step("masks", 1, ("masks.npy",), do.masks, ("frames", "landmarks"), {"model": persons}),
             Step(

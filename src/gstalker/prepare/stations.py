@@ -21,7 +21,8 @@ from gstalker.prepare.audio import reading
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
-from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks
+from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks, refine
+from gstalker.prepare.tracking.pose import Lens, rigid_weights
 from gstalker.prepare.tracking.subject import MOST_FACES
 from gstalker.prepare.view import choose_view
 
@@ -147,6 +148,7 @@ class Stations:
             ),
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
+            refine=self._refine if recipe.config.refine == "pictures" else None,
         )
         for name in ("poses", "poses_raw", "mesh", "eye", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
@@ -156,6 +158,18 @@ class Stations:
         ]
         note = {"lens": dataclasses.asdict(found.lens), "report": found.report, "dropped": dropped}
         files.write_json(self._work / "track.json", note)
+
+    def _refine(
+        self,
+        rotations: np.ndarray,
+        translations: np.ndarray,
+        ids: np.ndarray,
+        mesh: np.ndarray,
+        lens: Lens,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        weights = rigid_weights(canonical.vertices(self._models[FACES]))
+        samples, frames = refine.surface(mesh, weights), self._out / "frames.npy"
+        return refine.refine(frames, rotations, translations, ids, samples, lens, self._workers())
 
     def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:
         frames = np.load(self._out / "frames.npy", mmap_mode="r")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,12 @@ _OUTLIER_TIMES = 8.0
 _OUTLIER_SHARE = 0.03
 """... if they also miss by this share of the outer-eye distance."""
 _LEAST_FRAMES = 10
+
+Refine = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, Lens], tuple[np.ndarray, np.ndarray]
+]
+"""Rotations and translations of all frames, the frames that have a pose of their own, mesh and lens
+to better rotations and translations."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ def track(
     centre: tuple[float, float],
     focal_px: float | None,
     smooth_frames: float,
+    refine: Refine | None = None,
 ) -> Head:
     """Fit one head to a clip.
 
@@ -65,6 +72,7 @@ def track(
         centre: principal point, pixels.
         focal_px: the focal length where it is known.
         smooth_frames: deviation of the smoothing, frames.
+        refine: makes poses better before they are smoothed.
     """
     seen = np.isfinite(points).all((1, 2))
     ids = np.flatnonzero(seen & ~unusable)
@@ -84,6 +92,10 @@ def track(
     good = np.zeros(len(points), bool)
     good[ids[fits]] = True
     rotations, translations = _for_all(found, ids, good, segments)
+    if refine is not None:
+        log.info("poses are refined on the pictures")
+        refined = refine(rotations, translations, ids[fits], mesh, lens)
+        rotations, translations = _hold(*refined, good, segments)
     stretches = [(a + s, b + s) for s, e in segments for a, b in runs(good[s:e])]
     steady = smooth(rotations, translations, stretches, smooth_frames)
     steady = _hold(*steady, good, segments)
@@ -92,7 +104,7 @@ def track(
         jitter(*steady, stretches, lens),
     )
     report = {
-        "name": "mediapipe478 + Gauss-Newton",
+        "name": "mediapipe478 + Gauss-Newton" + ", refined on the pictures" * bool(refine),
         "reprojection_px": float(np.mean(found.error_px[fits])),
         "reprojection_px_p95": float(np.percentile(found.error_px[fits], 95)),
         "jitter_deg": after[0],

@@ -1,0 +1,151 @@
+"""Poses refined on the pictures come nearer to the truth than the landmarks bring them."""
+
+import numpy as np
+import pytest
+
+from gstalker.data.synthetic import make_synthetic_capture
+from gstalker.prepare.tracking import canonical, head, landmarks, pose, refine
+from gstalker.prepare.tracking.pose import Lens
+from gstalker.prepare.tracking.smooth import mean_rotation, rotation_vectors
+
+cv2 = pytest.importorskip("cv2")
+
+LENS = Lens(600.0, 100.0, 90.0)
+PIXELS_PER_CM = 12
+
+
+def card():
+    """A flat card of 16 x 14 cm as a mesh, with a random picture on it."""
+    x, y = np.meshgrid(np.linspace(-8, 8, 17), np.linspace(-7, 7, 15))
+    mesh = np.stack([x.ravel(), y.ravel(), 0.01 * np.cos(x * y).ravel()], axis=1)
+    rng = np.random.default_rng(0)
+    size = (14 * PIXELS_PER_CM, 16 * PIXELS_PER_CM)
+    print_ = cv2.GaussianBlur(rng.uniform(0, 255, size).astype(np.float32), (0, 0), 5)
+    print_ = 128 + 60 * (print_ - print_.mean()) / print_.std()
+    return mesh, np.repeat(print_[..., None], 3, axis=2)
+
+
+def photographed(print_, rotation, translation, gain=1.0):
+    """The card as a camera sees it: its plane's homography, by OpenCV."""
+    # Print pixels (continuous) to centimetres, to the camera, to pixels.
+    to_cm = np.array(
+        [[1 / PIXELS_PER_CM, 0, -8], [0, 1 / PIXELS_PER_CM, -7], [0, 0, 1]], np.float64
+    )
+    to_camera = np.stack([rotation[:, 0], rotation[:, 1], translation], axis=1)
+    K = np.array([[LENS.focal_px, 0, LENS.cx_px], [0, LENS.focal_px, LENS.cy_px], [0, 0, 1]])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV counts from pixel centres
+    homography = np.linalg.inv(half) @ K @ to_camera @ to_cm @ half
+    picture = cv2.warpPerspective(print_, homography, (200, 180), flags=cv2.INTER_LINEAR)
+    return np.clip(gain * picture, 0, 255).astype(np.uint8)
+
+
+def turn(*degrees):
+    return pose.rotation_matrices(np.radians([degrees]))[0]
+
+
+PLACE = np.array([0.0, 0.0, 60.0])
+
+
+def filmed():
+    """Pictures of the card in known poses, frontal on the whole."""
+    mesh, print_ = card()
+    rotations = np.stack([turn(8 * np.sin(k), 10 * np.cos(2 * k), 3 * np.sin(k)) for k in range(9)])
+    places = PLACE + np.stack([[np.sin(k), np.cos(k), k / 4] for k in range(9)])
+    pictures = [photographed(print_, r, t) for r, t in zip(rotations, places, strict=True)]
+    samples = refine.surface(mesh, np.ones(len(mesh)), 800)
+    looks = refine.texture(pictures.__getitem__, np.arange(9), rotations, places, samples, LENS)
+    return print_, samples, looks
+
+
+def angle_deg(a, b):
+    return float(np.degrees(np.linalg.norm(rotation_vectors((a.T @ b)[None]))))
+
+
+def test_samples_lie_on_the_mesh_and_look_at_the_camera():
+    mesh, _ = card()
+    samples = refine.surface(mesh, np.ones(len(mesh)), 500)
+    assert np.abs(samples.points[:, 2]).max() < 0.02
+    assert (np.abs(samples.points[:, :2]) <= [8, 7]).all()
+    np.testing.assert_allclose(np.linalg.norm(samples.normals, axis=1), 1)
+    assert (samples.normals[:, 2] < -0.99).all()
+
+
+def test_parts_that_move_by_themselves_carry_no_samples():
+    mesh, _ = card()
+    samples = refine.surface(mesh, (mesh[:, 1] < 0).astype(float), 500)
+    assert samples.points[:, 1].max() <= 0
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.7])
+def test_a_pose_that_is_a_little_off_is_put_right(gain):
+    print_, samples, looks = filmed()
+    truth, place = turn(5, -6, 2), PLACE + [0.5, -0.3, 1.0]
+    picture = photographed(print_, truth, place, gain)
+    start = turn(0.9, -0.7, 0.5) @ truth
+    found, at = refine.align(picture, start, place + [0.15, 0.1, 0.3], samples, looks, LENS)
+    assert angle_deg(start, truth) > 1
+    assert angle_deg(found, truth) < 0.15
+    assert np.linalg.norm(at - place) / 60 < 0.002
+
+
+def test_what_covers_a_part_hardly_moves_the_pose():
+    print_, samples, looks = filmed()
+    truth = turn(5, -6, 2)
+    picture = photographed(print_, truth, PLACE)
+    picture[90:120, 60:90] = 255
+    found, _ = refine.align(picture, turn(0.5, 0.5, 0) @ truth, PLACE, samples, looks, LENS)
+    assert angle_deg(found, truth) < 0.3
+
+
+def test_a_picture_without_the_face_leaves_the_pose_near_where_it_was():
+    _, samples, looks = filmed()
+    noise = np.random.default_rng(3).integers(0, 255, (180, 200, 3)).astype(np.uint8)
+    found, at = refine.align(noise, np.eye(3), PLACE, samples, looks, LENS)
+    assert angle_deg(found, np.eye(3)) < 6
+    assert np.linalg.norm(at - PLACE) / 60 < 0.06
+
+
+@pytest.mark.slow
+def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path):
+    """Through the detector's landmarks. Where the head's own axes lie is nobody's truth."""
+    model = shared / "data" / "weights" / "face_landmarker.task"
+    capture = make_synthetic_capture(tmp_path, seconds=4, size=256, seed=3)
+    frames, count = capture.folder / "frames.npy", capture.frame_count
+    piece = landmarks.Piece(frames, model, 0, 0, count, ((128.0, 128.0, 110.0),), 1)
+    points, face = landmarks.track(piece), canonical.vertices(model)
+    assert np.isfinite(points).all()
+    samples_of = pose.rigid_weights(face)
+    errors = {}
+    for how in ("landmarks", "pictures"):
+        found = head.track(
+            points,
+            face,
+            segments=[(0, count)],
+            unusable=np.zeros(count, bool),
+            filmed_height=256,
+            centre=(128.0, 128.0),
+            focal_px=capture.meta["focal_px"],
+            smooth_frames=1.0,
+            refine=None
+            if how == "landmarks"
+            else lambda r, t, ids, mesh, lens: refine.refine(
+                frames, r, t, ids, refine.surface(mesh, samples_of), lens, 1
+            ),
+        )
+        errors[how] = pose_errors(found.poses, capture.poses.numpy().astype(np.float64))
+    turned, moved = errors["pictures"]
+    assert turned.mean() <= 0.5
+    assert moved.max() <= 0.01
+    assert errors["landmarks"][0].mean() > turned.mean()
+
+
+def pose_errors(found, truth):
+    """Degrees, and shares of the distance, with both heads' axes, origins and sizes made one."""
+    rotations, places = found[:, :3, :3], found[:, :3, 3]
+    axes = mean_rotation(truth[:, :3, :3].transpose(0, 2, 1) @ rotations)
+    away = (truth[:, :3, :3] @ axes).transpose(0, 2, 1) @ rotations
+    degrees = np.degrees(np.linalg.norm(rotation_vectors(away), axis=-1))
+    known = np.concatenate([truth[:, :3, 3:].reshape(-1, 1), truth[:, :3, :3].reshape(-1, 3)], 1)
+    fitted = known @ np.linalg.lstsq(known, places.reshape(-1), rcond=None)[0]
+    misses = np.linalg.norm(fitted.reshape(-1, 3) - places, axis=-1)
+    return degrees, misses / np.linalg.norm(places, axis=-1)

@@ -77,3 +77,12 @@ def test_crumbs_are_background() -> None:
 
 def test_without_a_face_there_is_only_background() -> None:
     assert not parsing.labels(person(), np.full((478, 2), np.nan)).any()
+
+
+def test_another_person_in_the_picture_is_background() -> None:
+    both = person()
+    both[60:200, 178:200] = 1.0
+    both[140:200, 150:185] = 0.0  # their shoulders do not touch
+    assert parsing.labels(both, face())[100, 190] == TORSO
+    assert parsing.labels(both, face(), alone=False)[100, 190] == BACKGROUND
+    assert parsing.labels(both, face(), alone=False)[80, 100] == HEAD

@@ -66,12 +66,15 @@ class Piece:
     model: Path
     start: int
     stop: int
+    alone: bool
+    """Whether nobody else is seen in the video."""
 
 
-def pieces(frames: Path, landmarks: Path, model: Path, count: int) -> list[Piece]:
+def pieces(frames: Path, landmarks: Path, model: Path, count: int, *, alone: bool) -> list[Piece]:
     """Split a clip into jobs."""
     return [
-        Piece(frames, landmarks, model, a, min(a + _PIECE, count)) for a in range(0, count, _PIECE)
+        Piece(frames, landmarks, model, a, min(a + _PIECE, count), alone)
+        for a in range(0, count, _PIECE)
     ]
 
 
@@ -81,7 +84,12 @@ def parse(piece: Piece) -> np.ndarray:
     faces = np.load(piece.landmarks, mmap_mode="r")
     part = slice(piece.start, piece.stop)
     persons = person_shares(iter(frames[part]), piece.model)
-    return np.stack([labels(share, face) for share, face in zip(persons, faces[part], strict=True)])
+    return np.stack(
+        [
+            labels(share, face, alone=piece.alone)
+            for share, face in zip(persons, faces[part], strict=True)
+        ]
+    )
 
 
 def person_shares(pictures: Iterator[np.ndarray], model: Path) -> Iterator[np.ndarray]:
@@ -100,12 +108,13 @@ def person_shares(pictures: Iterator[np.ndarray], model: Path) -> Iterator[np.nd
         segmenter.close()
 
 
-def labels(person: np.ndarray, face: np.ndarray) -> np.ndarray:
+def labels(person: np.ndarray, face: np.ndarray, *, alone: bool = True) -> np.ndarray:
     """Labels of one picture.
 
     Args:
         person: ``[H, W]`` in [0, 1].
         face: ``[478, 2]`` pixels; NaN without a face, and then everything is background.
+        alone: else only what hangs together with this face is the person.
 
     Returns:
         ``uint8 [H, W]``.
@@ -117,7 +126,7 @@ def labels(person: np.ndarray, face: np.ndarray) -> np.ndarray:
         return found
     inside = (person > _SURE).astype(np.uint8)
     _fill(inside, face[list(_OVAL)])
-    inside = _without_crumbs(inside)
+    inside = _without_crumbs(inside) if alone else _around(inside, face)
     above = np.zeros_like(found)
     _fill(above, _above_jaw(face, person.shape))
     found[inside > 0] = TORSO
@@ -152,6 +161,17 @@ def _without_crumbs(inside: np.ndarray) -> np.ndarray:
     keep = areas >= _CRUMB_SHARE * areas.sum()
     keep[0] = False
     return keep[parts].astype(np.uint8) if count > 2 else inside
+
+
+def _around(inside: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """What hangs together with the face: another person's pixels are background."""
+    import cv2
+
+    _, parts = cv2.connectedComponents(inside, connectivity=4)
+    own = np.zeros_like(inside)
+    _fill(own, face[list(_OVAL)])
+    kept = np.unique(parts[(own > 0) & (inside > 0)])
+    return np.isin(parts, kept[kept > 0]).astype(np.uint8)
 
 
 def _fill(canvas: np.ndarray, corners: np.ndarray) -> None:

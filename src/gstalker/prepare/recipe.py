@@ -127,7 +127,14 @@ class Recipe:
                     "refine": c.refine,
                 },
             ),
-            Step("masks", 1, ("masks.npy",), do.masks, ("frames", "landmarks"), {"model": persons}),
+            Step(
+                "masks",
+                2,
+                ("masks.npy",),
+                do.masks,
+                ("view", "frames", "landmarks"),
+                {"model": persons},
+            ),
             Step(
                 "background",
                 1,

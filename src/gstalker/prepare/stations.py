@@ -188,7 +188,11 @@ class Stations:
         view = recipe.note("view")
         shape = (recipe.frame_count, view["height"], view["width"])
         jobs = parsing.pieces(
-            self._out / "frames.npy", self._out / "landmarks.npy", self._models[PERSONS], shape[0]
+            self._out / "frames.npy",
+            self._out / "landmarks.npy",
+            self._models[PERSONS],
+            shape[0],
+            alone=self._subject[1] == 1,
         )
         parts = pieces.resumed(parsing.parse, jobs, self._workers(), self._pieces)
         rows = (row for part in parts for row in part)

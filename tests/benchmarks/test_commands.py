@@ -102,6 +102,11 @@ def test_render_and_a_trained_head(bench, tmp_path):
     assert "(150 Gaussians resampled with jitter, covered area kept) (filmed at 64 x 64 px)" in text
     assert {e["counts"]["gaussians"] for e in record["results"].values()} == {60}
     assert "drive_fps" in bench("render", "--head", str(head), *words)[0]["results"]
+    record, _ = bench("stream", "--head", str(head))
+    counts = record["results"]["stream_fps"]["counts"]
+    assert counts["look_ahead_ms"] == 200
+    assert {"streamed_mouth_corr", "whole_mouth_corr"} <= set(counts)
+    assert record["results"]["stream_slowest_ms"]["value"] > 0
 
 
 @pytest.mark.slow

@@ -29,8 +29,9 @@ class PrepareConfig:
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0
     """Standard deviation of the Gaussian that smooths head poses, in frames; 0 turns it off."""
-    refine: Literal["none", "pictures"] = "none"
-    """``pictures``: head poses are moved until the face's rigid part looks alike in all frames."""
+    refine: Literal["pictures", "none"] = "pictures"
+    """``pictures``: head poses are moved until the face's rigid part looks alike in all frames;
+    ``none``: they stay as the landmarks have them."""
     max_gap_frames: int = 5
     """Longest gap, in frames, over which the landmarks of a face not found are interpolated; the
     frames of longer ones are dropped."""

@@ -21,7 +21,7 @@ from gstalker.prepare.steps import WORK, Book, Step
 
 log = logging.getLogger(__name__)
 
-_SPREAD_MS, _ALONE_MS, _DECODE_MS, _START_S = 40.0, 10.0, 5.0, 15.0
+_SPREAD_MS, _ALONE_MS, _DECODE_MS, _START_S = 60.0, 10.0, 5.0, 15.0
 """Milliseconds a frame of the work spread over processes and of the rest, milliseconds a filmed
 megapixel, and seconds to begin with: 5 minutes at 512 x 512 took 4 minutes on two Xeon cores."""
 

@@ -13,7 +13,8 @@ from typing import Any
 from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
 from gstalker.errors import CaptureError, GSTalkerError, MediaError
-from gstalker.prepare import steps, video
+from gstalker.prepare import audio, steps, sync, video
+from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
 from gstalker.prepare.source import Source, probe
@@ -76,7 +77,7 @@ class Recipe:
         faces, persons = files.sha256(models[FACES]), files.sha256(models[PERSONS])
         kinds = self.feature_kinds
         return [
-            Step("audio", 1, ("audio.wav",), do.audio),
+            Step("audio", 2, (f"{WORK}/audio.wav", f"{WORK}/audio.json"), do.audio),
             Step(
                 "view",
                 1,
@@ -110,6 +111,14 @@ class Recipe:
                 ("view", "takes", "landmarks"),
                 {"focal_px": c.focal_px, "smooth_frames": c.smooth_frames},
             ),
+            Step(
+                "sync",
+                1,
+                (f"{WORK}/sync.json",),
+                do.sync,
+                ("audio", "takes", "landmarks", "track"),
+            ),
+            Step("shift", 1, ("audio.wav",), do.shift, ("audio", "sync"), {"fix_sync": c.fix_sync}),
             Step("masks", 1, ("masks.npy",), do.masks, ("frames", "landmarks"), {"model": persons}),
             Step(
                 "background",
@@ -123,8 +132,8 @@ class Recipe:
                 1,
                 (f"{WORK}/features.json", *(f"features/{kind}.npy" for kind in kinds)),
                 do.features,
-                ("audio", "takes"),
-                {"kinds": kinds},
+                ("shift", "takes"),
+                self._feature_settings(kinds),
             ),
         ]
 
@@ -147,17 +156,40 @@ class Recipe:
 
     @cached_property
     def feature_kinds(self) -> list[str]:
-        """Sound features to make."""
-        if self.config.audio == "mel":
-            return ["mel"]
-        if self.config.audio == "auto" and not weights.have("whisper_tiny_en"):
-            log.info(
-                "sound features: log-mel only; Whisper's weights are not here (gstalker weights)"
-            )
-            return ["mel"]
-        weights.find("whisper_tiny_en")
-        log.info("sound features: log-mel and Whisper")
-        return ["mel", "whisper"]
+        """Sound features to make, log-mel first; everything that they need is here."""
+        kinds = audio.chosen(self.config.audio)
+        if self.imported is not None and self.imported.kind not in kinds:
+            kinds.append(self.imported.kind)
+        for kind in kinds:
+            if self.imported is None or kind != self.imported.kind:
+                audio.require(kind)
+        hint = ""
+        if self.config.audio == "auto" and "whisper" not in kinds:
+            hint = "; Whisper's weights are not here (gstalker weights)"
+        log.info("sound features: %s%s", ", ".join(kinds), hint)
+        return kinds
+
+    @cached_property
+    def imported(self) -> Imported | None:
+        """Sound features that another program made, if the config names them."""
+        path = self.config.audio_features
+        return read_features(Path(path), self.frame_count) if path else None
+
+    def _feature_settings(self, kinds: list[str]) -> dict[str, Any]:
+        """What the features depend on beside the sound: kinds, models, an imported file."""
+        settings: dict[str, Any] = {"kinds": kinds}
+        made = [kind for kind in kinds if kind in audio.MODELS]
+        if self.imported is not None:
+            settings["imported"] = self.imported.sha256
+            made = [kind for kind in made if kind != self.imported.kind]
+        if made:
+            settings["models"] = {kind: audio.identity(kind) for kind in made}
+        return settings
+
+    @property
+    def mend_command(self) -> str:
+        """What to type so that the sound is moved to the lips."""
+        return f"gstalker prepare {self.path} {self.out} --fix-sync"
 
     def note(self, name: str) -> Any:
         """One of the JSON files that steps leave for each other."""
@@ -243,6 +275,8 @@ class Recipe:
                 track["dropped"] + self.note("background")["strays"], key=lambda d: d["start"]
             ),
             "features": self.note("features"),
+            "sync": {**self._sync(), "applied_frames": self.applied_frames},
+            "cautions": self._cautions(),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
             "view": view,
@@ -255,6 +289,24 @@ class Recipe:
                 "duration_s": self.source.duration_s,
             },
         }
+
+    def _sync(self) -> dict[str, Any]:
+        return dict(self.note("sync"))
+
+    @property
+    def applied_frames(self) -> float:
+        """Frames by which the capture's sound was moved earlier than it was filmed."""
+        return float(self._sync()["mend_frames"]) if self.config.fix_sync else 0.0
+
+    def _cautions(self) -> list[dict[str, str]]:
+        """What does not keep anybody from training, but should be known."""
+        found = list(self.note("audio")["cautions"])
+        offset = self._sync()["offset_frames"]
+        if offset is not None and abs(offset) >= sync.LARGE and not self.applied_frames:
+            side = "late" if offset > 0 else "early"
+            what = f"the sound is {abs(offset):.1f} frames {side}"
+            found.append({"what": what, "do": self.mend_command})
+        return found
 
     def _report(self, capture: Capture, spent: dict[str, float]) -> None:
         report = capture.meta["tracker"]
@@ -269,6 +321,8 @@ class Recipe:
             report["jitter_deg"],
             report["jitter_deg_raw"],
         )
+        for caution in capture.meta["cautions"]:
+            log.warning("caution: %s. %s", caution["what"], caution["do"])
         for gap in capture.meta["dropped"]:
             log.warning("dropped frames %d-%d: %s", gap["start"], gap["stop"] - 1, gap["reason"])
         if capture.dropped.any():

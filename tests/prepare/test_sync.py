@@ -1,4 +1,4 @@
-"""The offset of sound and picture: found where there is one, and not made up where there is none."""
+"""The offset of sound and picture: found where there is one, made up nowhere."""
 
 from __future__ import annotations
 

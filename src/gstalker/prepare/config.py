@@ -19,8 +19,8 @@ class PrepareConfig:
     reader: Literal["auto", "decord", "av"] = "auto"
     """Who reads the frames; ``auto``: decord, and PyAV for files that decord cannot read."""
     audio: str = "auto"
-    """Sound features, one or several with commas between: mel, whisper, hubert, wav2vec2. Log-mel is
-    made always; ``auto`` makes Whisper's too if its weights are there."""
+    """Sound features, one or several with commas between: mel, whisper, hubert, wav2vec2. Log-mel
+    is made always; ``auto`` makes Whisper's too if its weights are there."""
     audio_features: str = ""
     """A ``.npy`` of sound features that another program made of this video, as ER-NeRF and its
     relatives store them; its kind (DeepSpeech, wav2vec2, HuBERT, AVE) is told by its shape."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
@@ -188,8 +190,15 @@ class Recipe:
 
     @property
     def mend_command(self) -> str:
-        """What to type so that the sound is moved to the lips."""
-        return f"gstalker prepare {self.path} {self.out} --fix-sync"
+        """What to type so that the sound is moved to the lips, all other choices kept."""
+        chosen = [
+            f"{field.name}={getattr(self.config, field.name)}"
+            for field in dataclasses.fields(PrepareConfig)
+            if field.name != "fix_sync" and getattr(self.config, field.name) != field.default
+        ]
+        return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen]) + (
+            " --fix-sync"
+        )
 
     def note(self, name: str) -> Any:
         """One of the JSON files that steps leave for each other."""
@@ -291,12 +300,17 @@ class Recipe:
         }
 
     def _sync(self) -> dict[str, Any]:
-        return dict(self.note("sync"))
+        """What is told of the offset in ``capture.json``.
+
+        Sound of frame ``i`` comes from second ``start_s + (i + applied_frames) / 25`` of the
+        source, where ``start_s`` is the moment of its first picture.
+        """
+        return {key: value for key, value in self.note("sync").items() if key != "mend_frames"}
 
     @property
     def applied_frames(self) -> float:
         """Frames by which the capture's sound was moved earlier than it was filmed."""
-        return float(self._sync()["mend_frames"]) if self.config.fix_sync else 0.0
+        return float(self.note("sync")["mend_frames"]) if self.config.fix_sync else 0.0
 
     def _cautions(self) -> list[dict[str, str]]:
         """What does not keep anybody from training, but should be known."""

@@ -42,7 +42,7 @@ KINDS = {"mel": 4, "whisper": 2, "hubert": 2, "wav2vec2": 2}
 MODELS = ("hubert", "wav2vec2")
 """Kinds whose model is the user's own choice, so it is remembered by its sha256."""
 IMPORTED_ONLY = ("deepspeech", "ave")
-"""Kinds that are only read from files: nobody serves their network in a form that can be run here."""
+"""Kinds that are only read from files: nobody serves their network in a form that is safe here."""
 _SOURCES = {"mel": "log-mel, 80 bands", "whisper": "Whisper tiny.en encoder, last layer"}
 
 
@@ -66,9 +66,9 @@ def chosen(wanted: str) -> list[str]:
                 "and give the file: audio_features=FILE.npy"
             )
         if kind not in KINDS:
-            known = ", ".join(KINDS)
             raise ConfigError(
-                f"unknown sound features '{kind}'{did_you_mean(kind, KINDS)}\n  known: auto, {known}."
+                f"unknown sound features '{kind}'{did_you_mean(kind, KINDS)}\n"
+                f"  known: auto, {', '.join(KINDS)}."
             )
         if kind not in kinds:
             kinds.append(kind)
@@ -118,8 +118,8 @@ def check_model(kind: str, remembered: Mapping[str, Any]) -> None:
         raise CaptureError(
             f"this head hears '{kind}' features that another program made "
             f"({remembered['imported']['file']}), and which model made them is not known, so no "
-            "other voice can be turned into them here.\n  Train it on features that are made here: "
-            "gstalker prepare VIDEO CAPTURE audio=whisper"
+            "other voice can be turned into them here.\n"
+            "  Train it on features that are made here: gstalker prepare VIDEO OUT audio=whisper"
         )
     if kind not in MODELS:
         return
@@ -129,7 +129,8 @@ def check_model(kind: str, remembered: Mapping[str, Any]) -> None:
 
         raise CaptureError(
             f"the model in {transformer.folder(kind)} is not the one that heard the capture: its "
-            f"sha256 is {identity(kind)[:12]}…, wanted {str(remembered.get('model_sha256'))[:12]}….\n"
+            f"sha256 is {identity(kind)[:12]}…, "
+            f"wanted {str(remembered.get('model_sha256'))[:12]}….\n"
             f"  Put the same files there, or let {weights.FOLDER_VARIABLE} name the folder that "
             f"holds them as '{kind}'."
         )

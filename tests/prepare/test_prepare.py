@@ -15,7 +15,7 @@ import pytest
 
 from gstalker import weights
 from gstalker.data.capture import Capture
-from gstalker.errors import BackendMissing, CaptureError, MediaError
+from gstalker.errors import BackendMissing, CaptureError, ConfigError, MediaError
 from gstalker.prepare import PrepareConfig, prepare
 from gstalker.prepare.steps import WORK
 
@@ -172,6 +172,13 @@ def test_missing_models_are_named_before_anything_is_written(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BackendMissing, match="gstalker weights download face_landmarker"):
         prepare(may, tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_imported_features_cannot_be_moved(may: Path, tmp_path: Path) -> None:
+    wanted = replace(SMALL, fix_sync=True, audio_features="aud_ds.npy")
+    with pytest.raises(ConfigError, match="would stay where they are"):
+        prepare(may, tmp_path / "out", wanted)
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
-from gstalker.errors import CaptureError, GSTalkerError, MediaError
+from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
 from gstalker.prepare import audio, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
@@ -210,6 +210,12 @@ class Recipe:
         from gstalker.prepare.tracking import landmarks
 
         landmarks.require()
+        if self.config.fix_sync and self.config.audio_features:
+            raise ConfigError(
+                "fix_sync moves the sound, but features that another program made of the unmoved "
+                "sound would stay where they are.\n"
+                "  Leave out --fix-sync, or leave out audio_features."
+            )
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:

@@ -110,3 +110,16 @@ def test_a_model_file_that_is_another_is_called_different():
 
 def test_the_packages_of_a_backend_are_read_from_its_text():
     assert doctor.imported_packages("gstalker.render.gsplat") == ["gsplat", "jaxtyping", "torch"]
+
+
+def test_speech_models_of_ones_own_choice_are_told_of(without, tmp_path, monkeypatch):
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    assert "facebook/hubert-large-ls960-ft" in "\n".join(doctor.speech_models())
+    (tmp_path / "hubert").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "hubert" / name).write_text("{}")
+    assert "hubert-large" not in "\n".join(doctor.speech_models())
+    without("transformers")
+    parts = {part.name: part.missing for part in doctor.parts() if part.seam == "sound"}
+    assert "gstalker[speech]" in parts["hubert"]
+    assert "audio_features=FILE.npy" in parts["deepspeech"]

@@ -28,13 +28,18 @@ FLOORS = (
 )
 """Ground floor first; a room imports from floors below its own."""
 
-PREPARE_MAY_IMPORT = {"types", "errors", "files", "plugins", "face", "weights", "data.capture"}
-"""``prepare`` stands apart, so that tracking a face never drags training in."""
+PREPARE_MAY_IMPORT = {
+    *("types", "errors", "files", "plugins", "face", "weights", "data.capture"),
+    *("metrics.sync", "metrics.bootstrap"),
+}
+"""``prepare`` stands apart, so that tracking a face never drags training in. The two metrics are
+arithmetic on lags and takes: a filmed mouth is held to its sound as a rendered one is."""
 PREPARE_IS_IMPORTED_BY = {
     "cli": ("prepare",),
     "data": ("prepare.audio",),  # the synthetic head's sound features are the real ones
     # new speech is heard as the capture's was; the head goes back into the filmed pictures
     "experiment": ("prepare.audio", "prepare.video", "prepare.source"),
+    "doctor": ("prepare.audio",),  # which kinds of features could be made here
 }
 METRICS_NEVER_SEE = {"gaussians", "encode", "render", "deform"}
 """Metrics see frames, never models."""

@@ -32,7 +32,8 @@ _SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def _prepare(args: argparse.Namespace) -> None:
     from gstalker import config, prepare
 
-    choices = config.from_overrides(prepare.PrepareConfig, args.overrides)
+    fix = ["fix_sync=true"] if args.fix_sync else []
+    choices = config.from_overrides(prepare.PrepareConfig, [*args.overrides, *fix])
     prepare.prepare(args.video, args.out, choices, redo=args.redo)
 
 
@@ -79,6 +80,8 @@ def _weights(args: argparse.Namespace) -> int:
         return 0
     found = weights.check(args.name) if args.action == "check" else weights.listing()
     print(doctor.weights_table(found))
+    if args.name is None:
+        print("\n".join(doctor.speech_models()))
     return 1 if any(file.state == "different" for file in found) else 0
 
 
@@ -119,6 +122,9 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="STEP",
         help="do this step again, though done",
+    )
+    verb.add_argument(
+        "--fix-sync", action="store_true", help="move the sound to the lips; same as fix_sync=true"
     )
     _takes_overrides(verb)
 

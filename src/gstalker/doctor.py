@@ -20,6 +20,7 @@ from pathlib import Path
 from gstalker import __version__, weights
 from gstalker.errors import BackendMissing, GSTalkerError
 from gstalker.plugins import INSTALL_LINES
+from gstalker.prepare import audio
 
 TORCHVISION_CURE = (
     "the installed torchvision does not fit the installed torch, and that breaks lightning too.\n"
@@ -60,7 +61,7 @@ def report() -> Report:
     lines += [_kernels(), _files(), ""]
     lines += [_row(part) for part in parts()]
     lines += ["", f"model files, looked for in {', '.join(str(f) for f in weights.folders())}:"]
-    lines += [weights_table(weights.listing())]
+    lines += [weights_table(weights.listing()), *speech_models()]
     return Report("\n".join(lines), healthy=True)
 
 
@@ -83,6 +84,14 @@ def parts() -> Iterator[Part]:
     yield Part("prepare", "video", lack or _no_file("face_landmarker", "selfie_segmentation"))
     yield Part("sound", "mel")
     yield Part("sound", "whisper", _no_file("whisper_tiny_en"))
+    for kind in audio.MODELS:
+        yield Part(
+            "sound",
+            kind,
+            _lack(["transformers"]) or (_no_model(kind) and "its model files, see below"),
+        )
+    for kind in audio.IMPORTED_ONLY:
+        yield Part("sound", kind, "imported only: prepare VIDEO OUT audio_features=FILE.npy")
     for name, packages in _LOGGERS.items():
         yield Part("logger", name, _lack(packages))
 
@@ -115,6 +124,18 @@ def weights_table(found: Iterable[weights.Found]) -> str:
             served = f"gstalker weights download {file.name}"
             lines.append(f"{'':24}to get it: {served if file.entry.url else file.entry.how}")
     return "\n".join(lines)
+
+
+def speech_models() -> list[str]:
+    """Which models of one's own choice are here for sound features, as lines of text."""
+    lines = []
+    for kind in audio.MODELS:
+        lack = _no_model(kind)
+        lines.append(
+            f"  {kind:22}{'missing' if lack else 'here':11}{'':8}  '{kind}' sound features"
+        )
+        lines += [f"{'':24}{line.strip()}" for line in lack.splitlines()]
+    return lines
 
 
 # ---------------------------------------------------------------------- the parts of the report
@@ -204,6 +225,16 @@ def _lack(packages: Iterable[str]) -> str:
 def _no_file(*names: str) -> str:
     absent = [name for name in names if not weights.have(name)]
     return f"its model files, see below: {', '.join(absent)}" if absent else ""
+
+
+def _no_model(kind: str) -> str:
+    from gstalker.prepare.audio import transformer
+
+    try:
+        transformer.folder(kind)
+    except BackendMissing as error:
+        return str(error)
+    return ""
 
 
 def _graphics_libraries() -> str:

@@ -28,6 +28,7 @@ INSTALL_LINES = {
         "pip install --no-build-isolation "
         "'git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch'   (needs nvcc)"
     ),
+    "transformers": "pip install 'gstalker[speech]'",
     "wandb": "pip install 'gstalker[wandb]'",
 }
 """What to type for an optional package, by the name it is imported under."""

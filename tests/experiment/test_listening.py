@@ -6,13 +6,16 @@ import torch
 
 from gstalker.data.synthetic import synthetic_voice
 from gstalker.data.windows import AudioTrack
+from gstalker.errors import CaptureError, ConfigError
 from gstalker.experiment.listening import (
     LOOKAHEAD,
     WHISPER_EVERY,
+    Hearing,
     Listener,
     MelEar,
     WhisperEar,
     checked_sound,
+    speech_track,
 )
 from gstalker.prepare.audio import KINDS, extract
 from gstalker.prepare.audio.sliding import SlidingEncoder
@@ -50,6 +53,18 @@ class CountingEar:
 def offline(rows, per_frame):
     frames = len(rows) // per_frame
     return AudioTrack(rows, per_frame, [(0, frames)]).windows(np.arange(frames))
+
+
+def test_features_that_want_the_whole_recording_are_refused_while_it_arrives(tiny_capture):
+    with pytest.raises(ConfigError, match="only mel and whisper can be heard while they arrive"):
+        Hearing(tiny_capture, "hubert", 0)
+
+
+def test_a_head_of_imported_features_cannot_hear_a_new_voice(tiny_capture, speech, monkeypatch):
+    kinds = {"deepspeech": {"rows_per_frame": 2, "imported": {"file": "aud_ds.npy"}}}
+    monkeypatch.setitem(tiny_capture.meta, "features", kinds)
+    with pytest.raises(CaptureError, match=r"aud_ds\.npy"):
+        speech_track(speech, tiny_capture, "deepspeech")
 
 
 def pieces(samples, length):

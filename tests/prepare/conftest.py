@@ -36,6 +36,9 @@ def _write_movie(
     size: tuple[int, int] = (64, 48),
     sound: bool = True,
     sound_from_s: float = 0.0,
+    sound_s: float | None = None,
+    rate_hz: int = 48_000,
+    layout: str = "stereo",
     stamps: list[int] | None = None,
 ) -> Path:
     """Frames whose brightness tells their number; a click in the sound 0.4 s after it begins.
@@ -47,6 +50,9 @@ def _write_movie(
         size: width and height.
         sound: whether there is any.
         sound_from_s: when it begins.
+        sound_s: how long it is; as long as the pictures by default.
+        rate_hz: its samples per second.
+        layout: its channels.
         stamps: when each frame is shown, in ``1 / fps``; evenly by default.
     """
     with av.open(str(path), "w") as container:
@@ -54,7 +60,7 @@ def _write_movie(
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.bit_rate = 2_000_000
         stream.time_base = stream.codec_context.time_base = Fraction(1, fps)
-        track = container.add_stream("aac", rate=48_000, layout="stereo") if sound else None
+        track = container.add_stream("aac", rate=rate_hz, layout=layout) if sound else None
         for k in range(frames):
             picture = np.full((size[1], size[0], 3), _level(k), np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -62,7 +68,7 @@ def _write_movie(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None:
-            _write_sound(container, track, frames / fps, sound_from_s)
+            _write_sound(container, track, sound_s or frames / fps, sound_from_s)
     return path
 
 
@@ -72,12 +78,13 @@ def _write_sound(
     seconds: float,
     from_s: float,
 ) -> None:
-    samples = np.zeros((2, int(48_000 * seconds)), np.float32)
-    click = samples[:, 19_200:19_680]
+    rate_hz, layout = track.rate, track.layout.name
+    samples = np.zeros((track.layout.nb_channels, int(rate_hz * seconds)), np.float32)
+    click = samples[:, round(0.4 * rate_hz) : round(0.41 * rate_hz)]
     click[:] = 0.8 * np.sin(np.arange(click.shape[1]))
     for a in range(0, samples.shape[1], 1024):
-        frame = av.AudioFrame.from_ndarray(samples[:, a : a + 1024].copy(), "fltp", "stereo")
-        frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
-        frame.pts = a + round(48_000 * from_s)
+        frame = av.AudioFrame.from_ndarray(samples[:, a : a + 1024].copy(), "fltp", layout)
+        frame.sample_rate, frame.time_base = rate_hz, Fraction(1, rate_hz)
+        frame.pts = a + round(rate_hz * from_s)
         container.mux(track.encode(frame))
     container.mux(track.encode(None))

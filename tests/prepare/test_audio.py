@@ -76,8 +76,8 @@ def test_takes_must_cover_the_sound() -> None:
 
 
 def test_unknown_features_are_refused() -> None:
-    with pytest.raises(ConfigError, match="known: mel, whisper"):
-        audio.extract("hubert", speech(1.0), None, 3.0)
+    with pytest.raises(ConfigError, match="cannot be made here; known: mel, whisper"):
+        audio.extract("deepspeech", speech(1.0), None, 3.0)
 
 
 def test_whisper_without_its_weights_says_how_to_get_them() -> None:

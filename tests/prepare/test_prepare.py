@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from gstalker import weights
 from gstalker.data.capture import Capture
-from gstalker.errors import BackendMissing, CaptureError, MediaError
+from gstalker.errors import BackendMissing, CaptureError, ConfigError, MediaError
 from gstalker.prepare import PrepareConfig, prepare
 from gstalker.prepare.steps import WORK
 
@@ -172,6 +173,40 @@ def test_missing_models_are_named_before_anything_is_written(
     with pytest.raises(BackendMissing, match="gstalker weights download face_landmarker"):
         prepare(may, tmp_path / "out", SMALL)
     assert not (tmp_path / "out").exists()
+
+
+def test_imported_features_cannot_be_moved(may: Path, tmp_path: Path) -> None:
+    wanted = replace(SMALL, fix_sync=True, audio_features="aud_ds.npy")
+    with pytest.raises(ConfigError, match="would stay where they are"):
+        prepare(may, tmp_path / "out", wanted)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_late_sound_is_told_mended_and_put_back(may: Path, tmp_path: Path) -> None:
+    out = tmp_path / "may"
+    filmed = prepare(may, out, SMALL)
+    offset = filmed.meta["sync"]["offset_frames"]
+    assert offset == pytest.approx(3.0, abs=0.7)
+    assert filmed.meta["sync"]["applied_frames"] == 0
+    assert any("--fix-sync" in caution["do"] for caution in filmed.meta["cautions"])
+    before, features = filmed.audio(), filmed.features("mel")
+    untouched = written(out)["frames.npy"]
+
+    mended = prepare(may, out, replace(SMALL, fix_sync=True))
+    assert mended.meta["sync"]["applied_frames"] == offset
+    assert mended.meta["sync"]["offset_frames"] == offset
+    assert not [c for c in mended.meta["cautions"] if "--fix-sync" in c["do"]]
+    by = round(offset * 640)
+    kept = slice(2000, len(before) - by - 2000)
+    assert np.abs(mended.audio()[kept] - before[by:][kept]).max() < 0.02  # resampled elsewhere
+    assert not np.array_equal(mended.features("mel"), features)
+    assert written(out)["frames.npy"] == untouched
+
+    restored = prepare(may, out, SMALL)
+    assert np.array_equal(restored.audio(), before)
+    assert np.array_equal(restored.features("mel"), features)
+    assert restored.content_id == filmed.content_id
 
 
 @pytest.mark.slow

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
 from gstalker.data.windows import NEIGHBOURS, ROWS, AudioTrack
+from gstalker.errors import ConfigError
 from gstalker.prepare import audio as sound
 from gstalker.prepare.audio import mel
 from gstalker.prepare.audio.sliding import SlidingEncoder
 
 LOOKAHEAD = 5
 """Frames of sound, 40 ms each, that may arrive after a frame's own before its window is ready."""
+STREAMED = ("mel", "whisper")
+"""Kinds of features that are made while the sound arrives."""
 WHISPER_EVERY = 2
 """Frames of sound between two runs of Whisper's encoder, which takes about a frame's time on one
 core; they count as look-ahead."""
@@ -51,7 +54,9 @@ def speech_track(samples: np.ndarray, capture: Capture, features: str) -> AudioT
 
     Raises:
         ValueError: there are no samples.
+        CaptureError: the model that heard the capture is not the one that is here.
     """
+    sound.check_model(features, capture.meta["features"][features])
     if len(samples) == 0:
         raise ValueError("expected some sound, but got 0 samples")
     frames = math.ceil(len(samples) / SAMPLES_PER_FRAME)
@@ -224,9 +229,18 @@ class Hearing:
         capture: whose features to imitate.
         features: their kind.
         start: a training frame; the sound from there on is taken as typical.
+
+    Raises:
+        ConfigError: no listener knows that kind.
     """
 
     def __init__(self, capture: Capture, features: str, start: int) -> None:
+        if features not in STREAMED:
+            raise ConfigError(
+                f"this head hears '{features}' features, which want the whole recording; only "
+                f"{' and '.join(STREAMED)} can be heard while they arrive.\n"
+                "  Use Head.frames or 'gstalker drive' with the recording instead."
+            )
         chunk_s = float(capture.meta["features"][features]["chunk_s"])
         first = start * SAMPLES_PER_FRAME
         self._typical = capture.audio()[first:][: round(chunk_s * sound.RATE_HZ)]

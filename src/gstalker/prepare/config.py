@@ -22,9 +22,14 @@ class PrepareConfig:
     one."""
     reader: Literal["auto", "decord", "av"] = "auto"
     """Who reads the frames; ``auto``: decord, and PyAV for files that decord cannot read."""
-    audio: Literal["auto", "mel", "whisper"] = "auto"
-    """Sound features: log-mel always; Whisper's too if asked for, or by ``auto`` if its weights are
-    there."""
+    audio: str = "auto"
+    """Sound features, one or several with commas between: mel, whisper, hubert, wav2vec2. Log-mel
+    is made always; ``auto`` makes Whisper's too if its weights are there."""
+    audio_features: str = ""
+    """A ``.npy`` of sound features that another program made of this video, as ER-NeRF and its
+    relatives store them; its kind (DeepSpeech, wav2vec2, HuBERT, AVE) is told by its shape."""
+    fix_sync: bool = False
+    """Whether the sound is moved to the lips if it is found early or late; also ``--fix-sync``."""
     focal_px: float | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0

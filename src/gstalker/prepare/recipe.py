@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,20 +14,20 @@ from typing import Any
 
 from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
-from gstalker.errors import CaptureError, GSTalkerError, MediaError
-from gstalker.prepare import steps, video
+from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
+from gstalker.prepare import audio, steps, sync, video
+from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
+from gstalker.prepare.plan import FACES, PERSONS, plan
 from gstalker.prepare.source import Source, probe
-from gstalker.prepare.steps import WORK, Book, Step
+from gstalker.prepare.steps import WORK, Book
 
 log = logging.getLogger(__name__)
 
 _SPREAD_MS, _ALONE_MS, _DECODE_MS, _START_S = 60.0, 10.0, 5.0, 15.0
 """Milliseconds a frame of the work spread over processes and of the rest, milliseconds a filmed
 megapixel, and seconds to begin with: 5 minutes at 512 x 512 took 4 minutes on two Xeon cores."""
-
-FACES, PERSONS = "face_landmarker", "selfie_segmentation"
 
 
 class Recipe:
@@ -60,7 +62,7 @@ class Recipe:
         from gstalker.prepare.stations import Stations
 
         book = Book(self.out, self.sha256)
-        plan = self._plan(Stations(self, models), models)
+        plan = plan(self, Stations(self, models), models)
         if (
             not redo
             and all(book.fresh(step) for step in plan)
@@ -76,81 +78,6 @@ class Recipe:
         capture = writer.finish(self._meta())
         self._report(capture, spent)
         return capture
-
-    def _plan(self, do: Any, models: dict[str, Path]) -> list[Step]:
-        c = self.config
-        faces, persons = files.sha256(models[FACES]), files.sha256(models[PERSONS])
-        kinds = self.feature_kinds
-        return [
-            Step("audio", 1, ("audio.wav",), do.audio),
-            Step(
-                "view",
-                2,
-                (f"{WORK}/view.json", f"{WORK}/people.json"),
-                do.view,
-                (),
-                {"max_side": c.max_side, "crop": c.crop, "face": c.face, "model": faces},
-            ),
-            Step(
-                "frames",
-                1,
-                ("frames.npy", "checksums.npy", f"{WORK}/thumbs.npy"),
-                do.frames,
-                ("view",),
-                {"reader": c.reader},
-            ),
-            Step("takes", 1, (f"{WORK}/takes.json",), do.takes, ("frames",), {"model": faces}),
-            Step(
-                "landmarks",
-                2,
-                ("landmarks.npy", f"{WORK}/bridges.json"),
-                do.landmarks,
-                ("view", "frames", "takes"),
-                {
-                    "model": faces,
-                    "min_face_share": c.min_face_share,
-                    "max_gap_frames": c.max_gap_frames,
-                },
-            ),
-            Step(
-                "track",
-                3,
-                (
-                    *("poses.npy", "poses_raw.npy", "mesh.npy", "eye.npy", "mouth.npy"),
-                    f"{WORK}/track.json",
-                ),
-                do.track,
-                ("view", "frames", "takes", "landmarks"),
-                {
-                    "focal_px": c.focal_px,
-                    "smooth_frames": c.smooth_frames,
-                    "refine": c.refine,
-                },
-            ),
-            Step(
-                "masks",
-                2,
-                ("masks.npy",),
-                do.masks,
-                ("view", "frames", "landmarks"),
-                {"model": persons},
-            ),
-            Step(
-                "background",
-                1,
-                ("background.npy", f"{WORK}/background.json"),
-                do.background,
-                ("frames", "masks", "takes", "track"),
-            ),
-            Step(
-                "features",
-                1,
-                (f"{WORK}/features.json", *(f"features/{kind}.npy" for kind in kinds)),
-                do.features,
-                ("audio", "takes"),
-                {"kinds": kinds},
-            ),
-        ]
 
     # ------------------------------------------------------------------ what everything reads
 
@@ -171,17 +98,47 @@ class Recipe:
 
     @cached_property
     def feature_kinds(self) -> list[str]:
-        """Sound features to make."""
-        if self.config.audio == "mel":
-            return ["mel"]
-        if self.config.audio == "auto" and not weights.have("whisper_tiny_en"):
-            log.info(
-                "sound features: log-mel only; Whisper's weights are not here (gstalker weights)"
-            )
-            return ["mel"]
-        weights.find("whisper_tiny_en")
-        log.info("sound features: log-mel and Whisper")
-        return ["mel", "whisper"]
+        """Sound features to make, log-mel first; everything that they need is here."""
+        kinds = audio.chosen(self.config.audio)
+        if self.imported is not None and self.imported.kind not in kinds:
+            kinds.append(self.imported.kind)
+        for kind in kinds:
+            if self.imported is None or kind != self.imported.kind:
+                audio.require(kind)
+        hint = ""
+        if self.config.audio == "auto" and "whisper" not in kinds:
+            hint = "; Whisper's weights are not here (gstalker weights)"
+        log.info("sound features: %s%s", ", ".join(kinds), hint)
+        return kinds
+
+    @cached_property
+    def imported(self) -> Imported | None:
+        """Sound features that another program made, if the config names them."""
+        path = self.config.audio_features
+        return read_features(Path(path), self.frame_count) if path else None
+
+    def feature_settings(self, kinds: list[str]) -> dict[str, Any]:
+        """What the features depend on beside the sound: kinds, models, an imported file."""
+        settings: dict[str, Any] = {"kinds": kinds}
+        made = [kind for kind in kinds if kind in audio.MODELS]
+        if self.imported is not None:
+            settings["imported"] = self.imported.sha256
+            made = [kind for kind in made if kind != self.imported.kind]
+        if made:
+            settings["models"] = {kind: audio.identity(kind) for kind in made}
+        return settings
+
+    @property
+    def mend_command(self) -> str:
+        """What to type so that the sound is moved to the lips, all other choices kept."""
+        chosen = [
+            f"{field.name}={getattr(self.config, field.name)}"
+            for field in dataclasses.fields(PrepareConfig)
+            if field.name != "fix_sync" and getattr(self.config, field.name) != field.default
+        ]
+        return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen]) + (
+            " --fix-sync"
+        )
 
     def note(self, name: str) -> Any:
         """One of the JSON files that steps leave for each other."""
@@ -193,6 +150,12 @@ class Recipe:
         from gstalker.prepare.tracking import landmarks
 
         landmarks.require()
+        if self.config.fix_sync and self.config.audio_features:
+            raise ConfigError(
+                "fix_sync moves the sound, but features that another program made of the unmoved "
+                "sound would stay where they are.\n"
+                "  Leave out --fix-sync, or leave out audio_features."
+            )
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:
@@ -293,6 +256,8 @@ class Recipe:
             ),
             "interpolated": self.note("bridges"),
             "features": self.note("features"),
+            "sync": {**self._sync(), "applied_frames": self.applied_frames},
+            "cautions": self._cautions(),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
             "view": view,
@@ -306,6 +271,29 @@ class Recipe:
                 "duration_s": self.source.duration_s,
             },
         }
+
+    def _sync(self) -> dict[str, Any]:
+        """What is told of the offset in ``capture.json``.
+
+        Sound of frame ``i`` comes from second ``start_s + (i + applied_frames) / 25`` of the
+        source, where ``start_s`` is the moment of its first picture.
+        """
+        return {key: value for key, value in self.note("sync").items() if key != "mend_frames"}
+
+    @property
+    def applied_frames(self) -> float:
+        """Frames by which the capture's sound was moved earlier than it was filmed."""
+        return float(self.note("sync")["mend_frames"]) if self.config.fix_sync else 0.0
+
+    def _cautions(self) -> list[dict[str, str]]:
+        """What does not keep anybody from training, but should be known."""
+        found = list(self.note("audio")["cautions"])
+        offset = self._sync()["offset_frames"]
+        if offset is not None and abs(offset) >= sync.LARGE and not self.applied_frames:
+            side = "late" if offset > 0 else "early"
+            what = f"the sound is {abs(offset):.1f} frames {side}"
+            found.append({"what": what, "do": self.mend_command})
+        return found
 
     def _report(self, capture: Capture, spent: dict[str, float]) -> None:
         report = capture.meta["tracker"]
@@ -323,6 +311,8 @@ class Recipe:
         bridged = sum(gap["stop"] - gap["start"] for gap in capture.meta["interpolated"])
         if bridged:
             log.info("%d frames without a face lie between found ones: interpolated", bridged)
+        for caution in capture.meta["cautions"]:
+            log.warning("caution: %s. %s", caution["what"], caution["do"])
         for gap in capture.meta["dropped"]:
             log.warning("dropped frames %d-%d: %s", gap["start"], gap["stop"] - 1, gap["reason"])
         if capture.dropped.any():

@@ -13,12 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from gstalker import files
-from gstalker.data.capture import SAMPLES_PER_FRAME, CaptureWriter
+from gstalker.data.capture import SAMPLES_PER_FRAME, CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, parsing, pieces, takes, video
-from gstalker.prepare.audio import reading
-from gstalker.prepare.recipe import FACES, PERSONS, Recipe
+from gstalker.prepare import audio, background, parsing, pieces, sync, takes, video
+from gstalker.prepare.audio import levels, reading
+from gstalker.prepare.plan import FACES, PERSONS
+from gstalker.prepare.recipe import Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
 from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks, refine
@@ -60,7 +61,33 @@ class Stations:
             raise MediaError(
                 f"{self._recipe.path} is silent from end to end; a talking head needs speech."
             )
-        self._writer.audio(samples)
+        write_wav(self._work / "audio.wav", samples)
+        files.write_json(self._work / "audio.json", {"cautions": levels.cautions(samples)})
+
+    def sync(self) -> None:
+        """By how much the filmed sound is late."""
+        found = sync.estimate(
+            audio.read(self._work / "audio.wav"),
+            np.load(self._out / "mouth.npy"),
+            np.load(self._out / "landmarks.npy"),
+            _FACE,
+            self._segments,
+            ~_flagged(self._recipe.note("track")["dropped"], self._recipe.frame_count),
+        )
+        note = {**found.as_dict(), "mend_frames": found.mend()}
+        files.write_json(self._work / "sync.json", note)
+        fixed = self._recipe.config.fix_sync
+        log.info("%s", sync.describe(found, fixed=fixed, mend=self._recipe.mend_command))
+
+    def shift(self) -> None:
+        """The capture's sound: as filmed, or moved to the lips.
+
+        Moved sound is read from the source again, so that what lay beyond the ends comes in.
+        """
+        recipe = self._recipe
+        count = recipe.frame_count * SAMPLES_PER_FRAME
+        start_s = recipe.source.start_s + recipe.applied_frames / FPS
+        self._writer.audio(reading.read_from(recipe.path, start_s, count))
 
     def view(self) -> None:
         """Which part of the picture is kept; also the first look for a face."""
@@ -225,18 +252,15 @@ class Stations:
         segments_s = [(a / FPS, b / FPS) for a, b in self._segments]
         chunk_s = audio.chunk_seconds(segments_s)
         notes: dict[str, Any] = {}
+        imported = self._recipe.imported
         for kind in self._recipe.feature_kinds:
-            rows = audio.extract(kind, samples, segments_s, chunk_s)
+            if imported is not None and kind == imported.kind:
+                rows, spec = imported.rows, imported.spec()
+            else:
+                rows = audio.extract(kind, samples, segments_s, chunk_s)
+                spec = audio.spec(kind)
             self._writer.array(f"features/{kind}", rows)
-            notes[kind] = {
-                "dim": rows.shape[1],
-                "rows_per_frame": audio.KINDS[kind],
-                "chunk_s": chunk_s,
-                "source": {
-                    "mel": "log-mel, 80 bands",
-                    "whisper": "Whisper tiny.en encoder, last layer",
-                }[kind],
-            }
+            notes[kind] = {"dim": rows.shape[1], "chunk_s": chunk_s, **spec}
         files.write_json(self._work / "features.json", notes)
 
     # ------------------------------------------------------------------ shared

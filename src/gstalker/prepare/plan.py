@@ -1,0 +1,104 @@
+"""The order of the steps from a video to a capture: what each reads, writes and depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gstalker import files
+from gstalker.prepare.steps import WORK, Step
+
+if TYPE_CHECKING:
+    from gstalker.prepare.recipe import Recipe
+
+FACES, PERSONS = "face_landmarker", "selfie_segmentation"
+
+
+def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
+    """The steps of a recipe.
+
+    Args:
+        recipe: the choices, and what is already known of the video.
+        do: the work itself; see ``stations``.
+        models: files of the face and the person models.
+    """
+    c, kinds = recipe.config, recipe.feature_kinds
+    faces, persons = files.sha256(models[FACES]), files.sha256(models[PERSONS])
+    return [
+        Step("audio", 2, (f"{WORK}/audio.wav", f"{WORK}/audio.json"), do.audio),
+        Step(
+            "view",
+            2,
+            (f"{WORK}/view.json", f"{WORK}/people.json"),
+            do.view,
+            (),
+            {"max_side": c.max_side, "crop": c.crop, "face": c.face, "model": faces},
+        ),
+        Step(
+            "frames",
+            1,
+            ("frames.npy", "checksums.npy", f"{WORK}/thumbs.npy"),
+            do.frames,
+            ("view",),
+            {"reader": c.reader},
+        ),
+        Step("takes", 1, (f"{WORK}/takes.json",), do.takes, ("frames",), {"model": faces}),
+        Step(
+            "landmarks",
+            2,
+            ("landmarks.npy", f"{WORK}/bridges.json"),
+            do.landmarks,
+            ("view", "frames", "takes"),
+            {
+                "model": faces,
+                "min_face_share": c.min_face_share,
+                "max_gap_frames": c.max_gap_frames,
+            },
+        ),
+        Step(
+            "track",
+            3,
+            (
+                *("poses.npy", "poses_raw.npy", "mesh.npy", "eye.npy", "mouth.npy"),
+                f"{WORK}/track.json",
+            ),
+            do.track,
+            ("view", "frames", "takes", "landmarks"),
+            {
+                "focal_px": c.focal_px,
+                "smooth_frames": c.smooth_frames,
+                "refine": c.refine,
+            },
+        ),
+        Step(
+            "masks",
+            2,
+            ("masks.npy",),
+            do.masks,
+            ("view", "frames", "landmarks"),
+            {"model": persons},
+        ),
+        Step(
+            "sync",
+            1,
+            (f"{WORK}/sync.json",),
+            do.sync,
+            ("audio", "takes", "landmarks", "track"),
+        ),
+        Step("shift", 1, ("audio.wav",), do.shift, ("audio", "sync"), {"fix_sync": c.fix_sync}),
+        Step(
+            "background",
+            1,
+            ("background.npy", f"{WORK}/background.json"),
+            do.background,
+            ("frames", "masks", "takes", "track"),
+        ),
+        Step(
+            "features",
+            1,
+            (f"{WORK}/features.json", *(f"features/{kind}.npy" for kind in kinds)),
+            do.features,
+            ("shift", "takes"),
+            recipe.feature_settings(kinds),
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""The steps from a video to a capture: what each reads, writes and depends on."""
+"""One video on its way into one capture folder: what is known of it, its folder, its end."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Recipe:
         from gstalker.prepare.stations import Stations
 
         book = Book(self.out, self.sha256)
-        plan = plan(self, Stations(self, models), models)
+        todo = plan(self, Stations(self, models), models)
         if (
             not redo
-            and all(book.fresh(step) for step in plan)
+            and all(book.fresh(step) for step in todo)
             and (self.out / "capture.json").exists()
         ):
             log.info("%s is finished already", self.out)
@@ -74,7 +74,7 @@ class Recipe:
             self._expect()
         self._sweep()
         writer = CaptureWriter(self.out)
-        spent = steps.run(plan, book, redo)
+        spent = steps.run(todo, book, redo)
         capture = writer.finish(self._meta())
         self._report(capture, spent)
         return capture

@@ -16,7 +16,7 @@ FLOORS = (
     {"files", "plugins", "face"},
     {"native", "weights"},
     {"data"},
-    {"gaussians", "losses", "encode"},
+    {"gaussians", "losses", "encode", "exchange"},
     {"metrics", "render", "deform"},
     {"stages", "callbacks"},
     {"methods"},
@@ -32,6 +32,7 @@ PREPARE_MAY_IMPORT = {"types", "errors", "files", "plugins", "face", "weights", 
 """``prepare`` stands apart, so that tracking a face never drags training in."""
 PREPARE_IS_IMPORTED_BY = {
     "cli": "prepare",
+    "exchange": "prepare",  # what a tracker says of itself, the canonical face, the sound features
     "data": "prepare.audio",  # the synthetic head's sound features are the real ones
     "experiment": "prepare.audio",  # new speech is heard as the capture's was
 }

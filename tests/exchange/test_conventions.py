@@ -117,9 +117,7 @@ def test_two_published_files_of_different_trackings_are_told_apart(obama):
     with pytest.raises(CaptureError, match="has 8000 poses, but .* have 729"):
         poses.track_viewmats(track, transforms)
     part = transforms.img_ids
-    cut = poses.Track(
-        track.file, track.euler[part], track.trans[part], 10.0, track.focal_px, None
-    )
+    cut = poses.Track(track.file, track.euler[part], track.trans[part], 10.0, track.focal_px, None)
     with pytest.raises(CaptureError, match="focal length of 1200 px.* 1100 px: .*two trackings"):
         poses.track_viewmats(cut, transforms)
 
@@ -158,9 +156,7 @@ def test_a_track_with_negated_angles_is_accepted_and_said(track):
         assert remark in told
     euler[7] += 0.01
     with pytest.raises(CaptureError, match="pose of img_id 7"):
-        poses.track_viewmats(
-            poses.Track("track_params.pt", euler, trans, 10.0, FOCAL, None), said
-        )
+        poses.track_viewmats(poses.Track("track_params.pt", euler, trans, 10.0, FOCAL, None), said)
 
 
 def test_nothing_that_can_run_is_read_from_a_track(tmp_path):

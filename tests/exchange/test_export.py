@@ -14,7 +14,7 @@ from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.exchange import ExportConfig, export_capture, import_folder
 
-from .conftest import DROPPED, FRAMES  # noqa: TID252
+from .conftest import DROPPED, FRAMES
 
 
 def read_jpg(path):

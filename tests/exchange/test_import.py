@@ -14,7 +14,7 @@ from gstalker.errors import CaptureError
 from gstalker.exchange import ImportConfig, import_folder
 from gstalker.experiment.train import train
 
-from .conftest import DROPPED, FRAMES, deepspeech  # noqa: TID252
+from .conftest import DROPPED, FRAMES, deepspeech
 
 
 def imported(folder, tmp_path, **choices):
@@ -110,7 +110,8 @@ def test_a_running_index_is_told_from_picture_numbers(copied, gappy, tmp_path):
 def test_the_folders_own_split_is_kept(copied, tmp_path):
     folder = copied("er-nerf")
     whole = {
-        part: json.loads((folder / f"transforms_{part}.json").read_text()) for part in ("train", "val")
+        part: json.loads((folder / f"transforms_{part}.json").read_text())
+        for part in ("train", "val")
     }
     frames = whole["train"]["frames"] + whole["val"]["frames"]
     for part, chosen in (("train", frames[:70]), ("val", frames[70:])):

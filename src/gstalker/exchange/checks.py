@@ -26,8 +26,10 @@ _OUTLIER_TIMES = 6.0
 _OUTLIER_SHARE = 0.04
 """A frame misses its pose if it is off by so many usual deviations and so much of a ruler."""
 _THUMB = 64
-_LEVELS = 1.5
-"""Mean grey levels by which two jpgs of one picture may differ, at 64 x 64."""
+_LEVELS = 6.0
+"""Mean grey levels by which two jpgs of one picture may differ, at 64 x 64; noise gives 0.3."""
+_NOISE_LEVELS = 0.25
+"""Below this, two neighbours cannot be told apart."""
 _PLATE_LEVELS = 12.0
 """Mean levels by which the background of a composed picture may differ from ``bc.jpg``."""
 
@@ -84,9 +86,11 @@ def poses_fit(
 ) -> np.ndarray:
     """Which frames' landmarks do not fit their pose, ``bool [m]``.
 
+    One misfit is a face that was found badly. Two that each fit the other's pose are two files, or
+    two poses, that were exchanged.
+
     Raises:
-        CaptureError: such a frame's landmarks fit another misfit's pose: two files were exchanged,
-            or poses were.
+        CaptureError: two were exchanged; names them.
     """
     rigid = list(landmarks.RIGID)
     rest, seen = rest_points[rigid], points[:, rigid]
@@ -98,17 +102,17 @@ def poses_fit(
     limit = middle + max(_OUTLIER_TIMES * usual, _OUTLIER_SHARE * ruler)
     odd = np.flatnonzero(miss > limit)
     for k in odd:
-        others = odd[odd != k]
-        if len(others) == 0:
-            break
-        fits = mesh.residuals(
-            rest, np.broadcast_to(seen[k], (len(others), *seen[k].shape)), viewmats[others], lens
-        ).mean(1)
-        if fits.min() <= limit:
-            other = frames[others[fits.argmin()]]
+        mine = np.broadcast_to(seen[k], (len(odd), *seen[k].shape))
+        there = mesh.residuals(rest, mine, viewmats[odd], lens).mean(1)
+        here = np.broadcast_to(viewmats[k], (len(odd), 4, 4))
+        back = mesh.residuals(rest, seen[odd], here, lens).mean(1)
+        worst = np.maximum(there, back)
+        if worst.min() <= min(limit, 0.5 * miss[k]):
+            other = frames[odd[worst.argmin()]]
             raise CaptureError(
                 f"ori_imgs/{frames[k]}.lms fits the pose of frame {other} and not its own (off by "
-                f"{fits.min():.1f} and {miss[k]:.1f} px): landmarks or poses are misnumbered."
+                f"{worst.min():.1f} and {miss[k]:.1f} px), and the other way round: landmarks or "
+                "poses are misnumbered."
             )
     return miss > limit
 
@@ -152,14 +156,15 @@ def same_pictures(
             if j != i
         }
         closest = min(near, key=lambda j: near[j], default=i)
-        shifted = bool(near) and off > 0.25 and near[closest] < 0.5 * off
-        if off > _LEVELS * 4 or shifted:
+        shifted = bool(near) and off > _NOISE_LEVELS and near[closest] < 0.5 * off
+        if off > _LEVELS or shifted:
             whose = f" It is that of ori_imgs/{closest}.jpg." if shifted else ""
             raise CaptureError(
                 f"{composed}/{i}.jpg does not show the person of ori_imgs/{i}.jpg: they differ by "
                 f"{off:.1f} grey levels there.{whose}\n  One of the two is misnumbered."
             )
-        window.pop(listed[k - 1], None) if k else None
+        if k:
+            window.pop(listed[k - 1], None)
 
 
 def person_thumb(person: np.ndarray) -> np.ndarray:

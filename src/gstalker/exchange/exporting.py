@@ -24,14 +24,13 @@ from gstalker.exchange import colours, landmarks, openface, pictures, poses, tor
 from gstalker.exchange.config import ExportConfig
 from gstalker.exchange.cutting import Cut, choose_cut, turned_to_middle
 from gstalker.exchange.layouts import Layout, layout
+from gstalker.exchange.sound import EXACT_WAV
 
 log = logging.getLogger(__name__)
 
 RECORD = "gstalker_export.json"
 NEAR_M, FAR_M = 0.2, 1.5
 """Distances at which the family's own tracker puts heads."""
-EXACT_WAV = 32768 / 32767
-"""``write_wav`` scales by 32767, reading by 32768: with this the samples stay themselves."""
 
 
 @dataclass

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from gstalker import files, weights
-from gstalker.data.capture import FPS, SAMPLES_PER_FRAME, TRAIN_SHARE, Capture, CaptureWriter
+from gstalker.data.capture import FPS, TRAIN_SHARE, Capture, CaptureWriter
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError
-from gstalker.exchange import checks, conventions, landmarks, mesh, openface, poses, tree, windows
+from gstalker.exchange import checks, conventions, landmarks, mesh, openface, poses, tree
 from gstalker.exchange.config import ImportConfig
-from gstalker.exchange.exporting import EXACT_WAV, FAR_M, NEAR_M
+from gstalker.exchange.exporting import FAR_M, NEAR_M
 from gstalker.exchange.painting import Painting
+from gstalker.exchange.sound import Sound
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio
 from gstalker.prepare.takes import runs
 from gstalker.prepare.tracking import canonical
 from gstalker.prepare.tracking.head import nearest_good
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 
 LAYOUT = "ibug68"
 _FACE = LAYOUTS[LAYOUT]
-_FEATURES_OFF, _SOUND_OFF = 2, 5
-"""Frames by which feature files, and the sound, may be longer or shorter than the pictures."""
 _FACE_MODEL = "face_landmarker"
 _OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json"} | {
     f"{name}.npy"
@@ -66,7 +64,7 @@ class Import:
         painting.write(writer)
         self._geometry(writer)
         self._signals(writer)
-        features = self._sound(writer)
+        features = self.sound.write(writer, self._segments)
         for key, value in self.notes.items():
             log.info("%s: %s", key, value)
         capture = writer.finish(self._meta(out, features))
@@ -85,8 +83,8 @@ class Import:
         points = [landmarks.read(self.folder / f"ori_imgs/{i}.lms") for i in self.frames]
         self.seen = np.array(points)
         self.viewmats = self._poses()
-        self.samples = audio.read(self.folder / "aud.wav")
-        self.heard = self._features()
+        self.sound = Sound(self.folder, self.tree.count)
+        self.notes["features"] = self.sound.files
 
     def _check_lens(self) -> None:
         t, size = self.transforms, (self.tree.width, self.tree.height)
@@ -120,37 +118,8 @@ class Import:
         self.notes["poses"] = f"JSON files, {track.file} agrees" + (f"; {remark}" if remark else "")
         return given
 
-    def _features(self) -> dict[str, windows.Heard]:
-        found: dict[str, windows.Heard] = {}
-        whose: dict[str, str] = {}
-        for path in sorted(self.folder.glob("aud*.npy")):
-            heard = windows.read(path)
-            name = heard.kind.name
-            if abs(heard.count - self.tree.count) > _FEATURES_OFF:
-                raise CaptureError(
-                    f"{path.name} has {heard.count} entries for {self.tree.count} frames; "
-                    f"{_FEATURES_OFF} more or less would be rounding.\n"
-                    "  It is of another recording, or the pictures are not 25 a second."
-                )
-            if name in found and not np.array_equal(found[name].rows, heard.rows):
-                raise CaptureError(
-                    f"{whose[name]} and {path.name} both hold {name} features, but not the same."
-                )
-            found[name], whose[name] = heard, path.name
-        self.notes["features"] = {name: whose[name] for name in found}
-        return found
-
     def _check(self) -> None:
         frames = self.frames
-        seconds = len(self.samples) / audio.RATE_HZ
-        off = len(self.samples) / SAMPLES_PER_FRAME - self.tree.count
-        if abs(off) > _SOUND_OFF:
-            raise CaptureError(
-                f"aud.wav lasts {seconds:.2f} s, {self.tree.count} pictures at {FPS} a second last "
-                f"{self.tree.count / FPS:.2f} s.\n"
-                "  One of them is cut, or the pictures are not 25 a second (AD-NeRF keeps the "
-                "video's own rate): prepare the video itself instead."
-            )
         checks.scale(self.seen, self.viewmats, self.lens)
         checks.origin_in_face(self.seen, self.viewmats, self.lens, frames)
         self.rest = self._fit()
@@ -241,6 +210,7 @@ class Import:
             closing = units.column("AU45_r")
             if wanted != "landmarks" and closing is not None:
                 usual = float(np.median(lids))
+                closing = np.where(units.column("success") == 0, np.nan, closing)
                 self.notes["eye"] = f"AU45 of au.csv; 0 is the lids' usual gap, {usual:.3f}"
                 return openface.eye_opening(closing, usual)
         if wanted == "au45":
@@ -249,32 +219,6 @@ class Import:
             )
         self.notes["eye"] = "gap between the lids, from the landmarks"
         return lids
-
-    def _sound(self, writer: CaptureWriter) -> dict[str, Any]:
-        count = self.tree.count
-        samples = self.samples[: count * SAMPLES_PER_FRAME]
-        samples = np.pad(samples, (0, count * SAMPLES_PER_FRAME - len(samples)))
-        writer.audio(samples * EXACT_WAV)
-        segments_s = [(a / FPS, b / FPS) for a, b in self._segments]
-        chunk_s = audio.chunk_seconds(segments_s)
-        rows = audio.extract("mel", samples, segments_s, chunk_s)
-        writer.array("features/mel", rows)
-        mel = {"dim": rows.shape[1], "rows_per_frame": audio.KINDS["mel"], "chunk_s": chunk_s}
-        specs: dict[str, Any] = {"mel": {**mel, "source": "log-mel, 80 bands"}}
-        for name, heard in self.heard.items():
-            per_frame = heard.kind.rows_per_frame
-            rows, lost = windows.fitted(heard.rows, count, per_frame)
-            writer.array(f"features/{name}", rows)
-            specs[name] = {
-                "dim": heard.kind.dim,
-                "rows_per_frame": per_frame,
-                "chunk_s": chunk_s,
-                "source": f"{heard.kind.said}; imported, {self.notes['features'][name]}",
-                "entries": heard.count,
-            }
-            if lost:
-                log.warning("%s: %d rows of sound after the last picture are left out", name, lost)
-        return specs
 
     # ------------------------------------------------------------------ the end
 
@@ -287,7 +231,7 @@ class Import:
             (~good & ~misfit, "no landmarks (.lms) in the imported folder"),
             (misfit, "the landmarks do not fit the imported pose"),
         )
-        dropped = [
+        dropped: list[dict[str, Any]] = [
             {"start": a, "stop": b, "reason": why} for flags, why in reasons for a, b in runs(flags)
         ]
         stretches = [(a + s, b + s) for s, e in self._segments for a, b in runs(good[s:e])]

@@ -161,8 +161,8 @@ def _odd_one(ids: np.ndarray, wanted: np.ndarray, faces: np.ndarray, meaning: st
         ""
         if meaning != "auto"
         else (
-            "\n  Restore what is missing. What ids count is detected from complete folders only; to "
-            "say it: image_ids=frame or image_ids=running"
+            "\n  Restore what is missing. What ids count is detected from complete folders only; "
+            "to say it: image_ids=frame or image_ids=running"
         )
     )
     return f"{' and '.join(parts)} ({counts}).{hint}"

@@ -16,7 +16,7 @@ FLOORS = (
     {"files", "plugins", "face"},
     {"native", "weights"},
     {"data"},
-    {"gaussians", "losses", "encode"},
+    {"gaussians", "losses", "encode", "exchange"},
     {"metrics", "render", "deform"},
     {"stages", "callbacks"},
     {"methods"},
@@ -40,6 +40,8 @@ PREPARE_IS_IMPORTED_BY = {
     # new speech is heard as the capture's was; the head goes back into the filmed pictures
     "experiment": ("prepare.audio", "prepare.video", "prepare.source"),
     "doctor": ("prepare.audio",),  # which kinds of features could be made here
+    # what a tracker says of itself, the canonical face, the sound features
+    "exchange": ("prepare",),
 }
 METRICS_NEVER_SEE = {"gaussians", "encode", "render", "deform"}
 """Metrics see frames, never models."""

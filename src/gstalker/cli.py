@@ -37,6 +37,21 @@ def _prepare(args: argparse.Namespace) -> None:
     prepare.prepare(args.video, args.out, choices, redo=args.redo)
 
 
+def _import(args: argparse.Namespace) -> None:
+    from gstalker import config, exchange
+
+    choices = config.from_overrides(exchange.ImportConfig, args.overrides)
+    capture = exchange.import_folder(args.folder, args.out, choices)
+    print(f"{capture.folder}\nNext: gstalker train configs/gstalker.yaml capture={capture.folder}")
+
+
+def _export(args: argparse.Namespace) -> None:
+    from gstalker import config, exchange
+
+    choices = config.from_overrides(exchange.ExportConfig, args.overrides)
+    print(exchange.export_capture(args.capture, args.folder, args.layout, choices).text)
+
+
 def _train(args: argparse.Namespace) -> None:
     from gstalker import config
 
@@ -127,6 +142,22 @@ def parser() -> argparse.ArgumentParser:
         "--fix-sync", action="store_true", help="move the sound to the lips; same as fix_sync=true"
     )
     _takes_overrides(verb)
+
+    verb = _verb(verbs, "import", _import, "turn a data set of AD-NeRF's family into a capture")
+    verb.add_argument("folder", type=Path, metavar="FOLDER", help="with ori_imgs and transforms")
+    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
+    _takes_overrides(verb, "what the files leave open, for example image_ids=frame")
+
+    verb = _verb(verbs, "export", _export, "write a capture as a data set of AD-NeRF's family")
+    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
+    verb.add_argument("folder", type=Path, metavar="FOLDER", help="the folder to make")
+    verb.add_argument(
+        "--layout",
+        required=True,
+        metavar="NAME",
+        help="er-nerf, talkinggaussian, gaussiantalker or ad-nerf",
+    )
+    _takes_overrides(verb, "for example split=last-12-seconds")
 
     verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
     verb.add_argument(

@@ -26,6 +26,15 @@ class FaceLayout:
     chin: int
 
 
+_IBUG68 = FaceLayout(
+    lips=tuple(range(48, 60)),
+    inner_lips=tuple(range(60, 68)),
+    gap=(62, 66),
+    eye_corners=(36, 45),
+    lids=((37, 41), (44, 46)),
+    chin=8,
+)
+
 LAYOUTS = {
     "mediapipe478": FaceLayout(
         lips=(
@@ -77,16 +86,22 @@ LAYOUTS = {
         lids=((159, 145), (386, 374)),
         chin=152,
     ),
-    "synthetic68": FaceLayout(
-        lips=tuple(range(48, 60)),
-        inner_lips=tuple(range(60, 68)),
-        gap=(62, 66),
-        eye_corners=(36, 45),
-        lids=((37, 41), (44, 46)),
-        chin=8,
-    ),
+    "ibug68": _IBUG68,
+    "synthetic68": _IBUG68,
 }
-"""MediaPipe's 478 points, and the 68 points of the iBUG annotation."""
+"""MediaPipe's 478 points, and the 68 points of the iBUG annotation: as others find them, and as the
+synthetic speaker's are known."""
+
+IBUG68_OF_MEDIAPIPE478 = (
+    (127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356)
+    + (70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 75, 97, 2, 326, 305)
+    + (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
+    + (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91)
+    + (78, 81, 13, 311, 308, 402, 14, 178)
+)
+"""The MediaPipe point that stands for each iBUG point, as GeneFace++ chooses them
+(``index_lm68_from_lm478`` in its ``face_landmarker.py``); along the jaw the two differ by design:
+iBUG marks the visible outline, MediaPipe the skin."""
 
 MOUTH_BOX = (0.44, 0.31, 0.44, 0.375)
 """Half-width left, height above, half-width right and height below the lips' centre, in outer-eye

@@ -192,7 +192,11 @@ class Capture:
 
     @cached_property
     def test_start(self) -> int:
-        """First frame of the test part: 10/11 of the frames, moved to a jump cut close by."""
+        """First frame of the test part: 10/11 of the frames, moved to a jump cut close by; an
+        imported data set may bring another.
+        """
+        if "test_start" in self.meta:
+            return int(self.meta["test_start"])
         boundary = int(self.frame_count * TRAIN_SHARE)
         cuts = [start for start, _ in self.segments if start > 0]
         nearest = min(cuts, key=lambda cut: abs(cut - boundary), default=boundary)

@@ -1,0 +1,71 @@
+"""Pictures in and out: jpg and png through Pillow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gstalker.errors import CaptureError
+
+
+def read(path: Path, mode: str = "RGB") -> np.ndarray:
+    """A picture, ``uint8 [H, W, 3]`` (or 4 with ``RGBA``).
+
+    Raises:
+        CaptureError: it is missing or damaged; names it.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert(mode))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height, from the header alone.
+
+    Raises:
+        CaptureError: it is missing or no picture; names it.
+    """
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
+
+
+def grey_thumb(path: Path, side: int) -> np.ndarray:
+    """A small grey copy, ``float32 [h, w]``, decoded at a coarse scale: quick."""
+    try:
+        with Image.open(path) as picture:
+            picture.draft("L", (2 * side, 2 * side))
+            small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
+            return np.asarray(small, np.float32)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
+
+
+def write_jpg(path: Path, picture: np.ndarray, quality: int) -> None:
+    """Write ``uint8 [H, W, 3]`` with colours at full resolution."""
+    Image.fromarray(picture).save(path, "JPEG", quality=quality, subsampling=0)
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write ``uint8 [H, W, 3 or 4]``, losslessly and quickly."""
+    Image.fromarray(picture).save(path, "PNG", compress_level=1)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same picture under a second name: a hard link, or a copy where the disk has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

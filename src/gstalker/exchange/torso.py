@@ -1,0 +1,64 @@
+"""``torso_imgs``: the torso cut out, the neck continued upwards under the head.
+
+As RAD-NeRF's family does it: in every column, the colour a little below where neck or clothes meet
+the head goes on upwards, two per cent darker each row, then the new part is blurred. It is a guess
+that only shows where the head uncovers it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+RISE_SHARE = 48 / 512
+"""How far the neck goes on, as a share of the picture's height (48 rows at 512)."""
+_DOWN_SHARE = 4 / 512
+"""The colour is taken this far below the edge, which is often a mixture with the head's."""
+_DARKER = 0.98
+_BLUR_SHARE = 1.1 / 512
+"""Deviation of the blur, as a share of the height: a 5 x 5 window at 512."""
+
+
+def cut_out(picture: np.ndarray, torso: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """The torso with its in-painted neck.
+
+    Args:
+        picture: ``uint8 [H, W, 3]``.
+        torso: ``bool [H, W]``: neck and clothes.
+        head: ``bool [H, W]``: what may hide the neck.
+
+    Returns:
+        ``uint8 [H, W, 4]``: alpha 0 or 255, colour 0 outside.
+    """
+    height = len(picture)
+    columns, edges, colours = _edges(picture, torso, head)
+    painted = picture.astype(np.float32)
+    new = np.zeros_like(torso)
+    for step in range(1, max(round(RISE_SHARE * height), 1) + 1):
+        rows = edges - step
+        fine = rows >= 0
+        fine[fine] = head[rows[fine], columns[fine]]
+        painted[rows[fine], columns[fine]] = colours[fine] * _DARKER**step
+        new[rows[fine], columns[fine]] = True
+    deviation = max(_BLUR_SHARE * height, 0.5)
+    blurred = gaussian_filter(painted, (deviation, deviation, 0), truncate=2.0)
+    painted[new] = blurred[new]
+    inside = torso | new
+    out = np.zeros((*torso.shape, 4), np.uint8)
+    out[inside, :3] = np.clip(painted[inside] + 0.5, 0, 255).astype(np.uint8)
+    out[inside, 3] = 255
+    return out
+
+
+def _edges(
+    picture: np.ndarray, torso: np.ndarray, head: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns whose topmost torso pixel lies under the head: column, row, and colour to go on."""
+    columns = np.flatnonzero(torso.any(0))
+    rows = torso[:, columns].argmax(0)
+    under = (rows > 0) & head[np.maximum(rows - 1, 0), columns]
+    columns, rows = columns[under], rows[under]
+    below = rows + max(round(_DOWN_SHARE * len(picture)), 1)
+    below = np.minimum(below, len(picture) - 1)
+    below = np.where(torso[below, columns], below, rows)
+    return columns, rows, picture[below, columns].astype(np.float32)

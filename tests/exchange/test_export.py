@@ -1,0 +1,276 @@
+"""What is exported is read by loaders written from the format's description alone."""
+
+import csv
+import json
+import wave
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gstalker import cli
+from gstalker.data.capture import Capture
+from gstalker.errors import CaptureError, ConfigError
+from gstalker.exchange import ExportConfig, export_capture, import_folder
+
+from .conftest import DROPPED, FRAMES
+
+
+def read_jpg(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def er_nerf(folder, part, width, height):
+    """RAD-NeRF and ER-NeRF: intrinsics, then poses by ``nerf_matrix_to_ngp`` with scale 4."""
+    content = json.loads((folder / f"transforms_{part}.json").read_text())
+    assert (int(content["cy"]) * 2, int(content["cx"]) * 2) == (height, width)
+    for frame in content["frames"]:
+        p = np.array(frame["transform_matrix"], np.float32).astype(float)
+        pose = np.array(
+            [
+                [p[1, 0], -p[1, 1], -p[1, 2], p[1, 3] * 4],
+                [p[2, 0], -p[2, 1], -p[2, 2], p[2, 3] * 4],
+                [p[0, 0], -p[0, 1], -p[0, 2], p[0, 3] * 4],
+                [0, 0, 0, 1],
+            ]
+        )
+
+        def project(points_m, pose=pose):
+            world = points_m[:, [1, 2, 0]] * 4
+            seen = (world - pose[:3, 3]) @ pose[:3, :3]
+            middle = [content["cx"], content["cy"]]
+            return seen[:, :2] / seen[:, 2:] * content["focal_len"] + middle
+
+        yield frame, project
+
+
+def talkinggaussian(folder, part, width, height):
+    """TalkingGaussian and InsTaG: COLMAP axes, field of view from focal and size, no cx or cy."""
+    content = json.loads((folder / f"transforms_{part}.json").read_text())
+    for frame in content["frames"]:
+        c2w = np.array(frame["transform_matrix"])
+        c2w[:3, 1:3] *= -1
+        w2c = np.linalg.inv(c2w)
+        fov = [2 * np.arctan(size / (2 * content["focal_len"])) for size in (width, height)]
+
+        def project(points_m, w2c=w2c, fov=fov):
+            seen = points_m @ w2c[:3, :3].T + w2c[:3, 3]
+            ndc = seen[:, :2] / seen[:, 2:] / np.tan(np.array(fov) / 2)
+            return (ndc + 1) / 2 * [width, height]
+
+        yield frame, project
+
+
+def gaussiantalker(folder, part, width, height):
+    """GaussianTalker: poses from ``track_params.pt`` in decimetres, the JSON only for the rest."""
+    content = json.loads((folder / f"transforms_{part}.json").read_text())
+    track = torch.load(folder / "track_params.pt", weights_only=True)
+    assert track["vertices"].mean(0).shape[1] == 3
+    for frame in content["frames"]:
+        theta, phi, psi = track["euler"][frame["img_id"]].double().numpy()
+        c, s = np.cos, np.sin
+        turn = np.array([[1, 0, 0], [0, c(theta), s(theta)], [0, -s(theta), c(theta)]])
+        turn = turn @ [[c(phi), 0, -s(phi)], [0, 1, 0], [s(phi), 0, c(phi)]]
+        turn = turn @ [[c(psi), -s(psi), 0], [s(psi), c(psi), 0], [0, 0, 1]]
+        shift = track["trans"][frame["img_id"]].double().numpy()
+
+        def project(points_m, turn=turn, shift=shift):
+            seen = (points_m * 10 @ turn.T + shift) * [1, -1, -1]
+            middle = [content["cx"], content["cy"]]
+            return seen[:, :2] / seen[:, 2:] * float(track["focal"]) + middle
+
+        yield frame, project
+
+
+def ad_nerf(folder, part, width, height):
+    """AD-NeRF: a ray of every pixel, turned by the matrix; here, the ray that meets a point."""
+    content = json.loads((folder / f"transforms_{part}.json").read_text())
+    for frame in content["frames"]:
+        pose = np.array(frame["transform_matrix"])
+
+        def project(points_m, pose=pose):
+            seen = (points_m - pose[:3, 3]) @ pose[:3, :3]
+            i = content["cx"] - content["focal_len"] * seen[:, 0] / seen[:, 2]
+            j = content["cy"] + content["focal_len"] * seen[:, 1] / seen[:, 2]
+            return np.stack([i, j], 1)
+
+        yield frame, project
+
+
+LOADERS = {
+    "er-nerf": er_nerf,
+    "talkinggaussian": talkinggaussian,
+    "gaussiantalker": gaussiantalker,
+    "ad-nerf": ad_nerf,
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_every_loader_puts_the_face_where_the_capture_has_it(family, speaker, name):
+    folder, k = family / name, speaker.Ks.double().numpy()
+    points = speaker.mesh[:68].astype(float)  # the landmarks of the face at rest
+    count = 0
+    for part in ("train", "val"):
+        for frame, project in LOADERS[name](folder, part, 64, 64):
+            i = frame["img_id"]
+            pose = speaker.poses[i].double().numpy()
+            seen = points @ pose[:3, :3].T + pose[:3, 3]
+            truth = seen[:, :2] / seen[:, 2:] * k[0, 0] + k[:2, 2]
+            away = np.abs(project(points * [1, -1, -1] / 100) - truth).max()
+            assert away < 0.01, (i, away)
+            assert read_jpg(folder / f"ori_imgs/{i}.jpg").shape == (64, 64, 3)
+            assert np.loadtxt(folder / f"ori_imgs/{i}.lms").shape == (68, 2)
+            count += 1
+    assert count == (FRAMES - len(DROPPED) if name == "ad-nerf" else FRAMES)
+
+
+def test_everything_that_talkinggaussian_opens_is_there(family, speaker):
+    folder = family / "talkinggaussian"
+    with (folder / "au.csv").open() as file:
+        header = file.readline().rstrip("\n").split(",")
+        rows = list(csv.reader(file))
+    for unit in (1, 4, 5, 6, 7, 25, 45):
+        assert f" AU{unit:02d}_r" in header  # with the space, as pandas keeps it
+    assert len(rows) == FRAMES
+    plate = read_jpg(folder / "bc.jpg").astype(float)
+    for i in (0, 50, 99):
+        colours = np.asarray(Image.open(folder / f"parsing/{i}.png").convert("RGB"))
+        teeth = np.load(folder / f"teeth_mask/{i}.npy")
+        assert teeth.dtype == bool
+        face = (colours == (0, 0, 255)).all(-1) ^ teeth
+        mouth = (colours == (100, 100, 100)).all(-1) | teeth
+        np.testing.assert_array_equal(face, speaker.mask(i) == 2)
+        np.testing.assert_array_equal(mouth, speaker.mask(i) == 3)
+        torso = np.asarray(Image.open(folder / f"torso_imgs/{i}.png"))
+        assert set(np.unique(torso[..., 3])) <= {0, 255}
+        assert not torso[torso[..., 3] == 0].any()
+        assert (torso[..., 3] == 255)[speaker.mask(i) == 1].all()
+        behind = np.where(torso[..., 3:] == 255, torso[..., :3], plate)
+        shown = read_jpg(folder / f"gt_imgs/{i}.jpg")
+        outside = np.isin(speaker.mask(i), (0, 1))
+        assert np.abs(behind - shown)[outside].mean() < 3
+
+
+def test_the_neck_goes_on_under_the_head(family, speaker):
+    torso = np.asarray(Image.open(family / "er-nerf/torso_imgs/30.png"))[..., 3] == 255
+    new = torso & (speaker.mask(30) != 1)
+    assert new.any()
+    assert np.isin(speaker.mask(30)[new], (2, 3)).all()  # only where the head hides it
+
+
+def test_sound_is_cut_at_ten_elevenths_for_gaussiantalker(family, speaker):
+    def samples(name):
+        with wave.open(str(family / "gaussiantalker" / name)) as file:
+            assert (file.getframerate(), file.getnchannels()) == (16000, 1)
+            return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+    whole = samples("aud.wav")
+    assert len(whole) == FRAMES * 640
+    assert len(samples("aud_train.wav")) == 90 * 640
+    np.testing.assert_array_equal(
+        np.concatenate([samples("aud_train.wav"), samples("aud_novel.wav")]), whole
+    )
+
+
+def test_frames_without_a_face_are_left_out_and_the_rest_counted_anew(gappy, tmp_path):
+    report = export_capture(gappy.folder, tmp_path / "er", "er-nerf")
+    kept = FRAMES - len(DROPPED)
+    pictures = list((tmp_path / "er/ori_imgs").glob("*.jpg"))
+    marks = list((tmp_path / "er/ori_imgs").glob("*.lms"))
+    assert len(pictures) == len(marks) == report.frames == kept
+    assert "3 of 100 frames are left out" in report.text
+    numbers = json.loads((tmp_path / "er/gstalker_export.json").read_text())["frames"]
+    assert numbers[19:21] == [19, 23]
+    capture = import_folder(tmp_path / "er", tmp_path / "back")
+    assert torch.equal(capture.poses, gappy.poses[numbers])
+    heard = gappy.audio().reshape(FRAMES, 640)[numbers]
+    np.testing.assert_array_equal(capture.audio(), heard.ravel())
+
+
+def test_import_and_export_again_loses_nothing_that_the_formats_hold(family, tmp_path):
+    first = family / "talkinggaussian"
+    capture = import_folder(first, tmp_path / "capture")
+    export_capture(capture.folder, tmp_path / "second", "talkinggaussian")
+    for part in ("train", "val"):
+        a, b = (
+            json.loads((f / f"transforms_{part}.json").read_text())
+            for f in (first, tmp_path / "second")
+        )
+        assert a == b
+    for name in ("aud_ds.npy", "aud.npy", "aud_hu.npy"):
+        a, b = np.load(first / name), np.load(tmp_path / "second" / name)
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    for name in ("aud.wav", "au.csv", "ori_imgs/7.lms", "parsing/7.png", "teeth_mask/7.npy"):
+        assert (first / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+
+
+def test_what_cannot_be_made_is_named(speaker, tmp_path):
+    report = export_capture(speaker.folder, tmp_path / "tg", "talkinggaussian")
+    assert "missing: AU01, AU04, AU05, AU06, AU07" in report.text
+    assert "missing: sound features of TalkingGaussian and InsTaG" in report.text
+    assert not list((tmp_path / "tg").glob("aud*.npy"))
+
+
+def test_a_lens_off_the_middle_cuts_the_picture_evenly(speaker, tmp_path):
+    meta = json.loads((speaker.folder / "capture.json").read_text())
+    folder = tmp_path / "off"
+    folder.mkdir()
+    for path in speaker.folder.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "capture.json").unlink()
+    (folder / "capture.json").write_text(json.dumps({**meta, "cx_px": 28.3, "cy_px": 32.0}))
+    report = export_capture(folder, tmp_path / "er", "er-nerf")
+    assert "cut from 64x64 to 56x64" in report.text
+    capture = Capture.open(folder)
+    points = capture.mesh.astype(float)
+    for frame, project in er_nerf(tmp_path / "er", "train", 56, 64):
+        pose = capture.poses[frame["img_id"]].double().numpy()
+        seen = points @ pose[:3, :3].T + pose[:3, 3]
+        truth = seen[:, :2] / seen[:, 2:] * meta["focal_px"] + [28.3, 32.0]
+        away = np.abs(project(points * [1, -1, -1] / 100) - truth).max()
+        # a turn stands in for 0.3 px; at 64 pixels and 160 px of focal length it is this good
+        assert away < 0.02
+
+
+@pytest.mark.parametrize(
+    ("split", "train"), [("ten-elevenths", 363), ("last-12-seconds", 99), ("capture", 363)]
+)
+def test_splits_are_those_of_the_scripts(split, train):
+    from gstalker.exchange.poses import split_at
+
+    assert split_at(400, split, 363) == train
+
+
+def test_a_split_that_leaves_nothing_is_refused(speaker, tmp_path):
+    with pytest.raises(CaptureError, match="split=last-12-seconds makes 0 training"):
+        export_capture(
+            speaker.folder, tmp_path / "x", "er-nerf", ExportConfig(split="last-12-seconds")
+        )
+
+
+def test_an_unknown_layout_says_what_was_meant(speaker, tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'gaussiantalker'"):
+        export_capture(speaker.folder, tmp_path / "x", "gausiantalker")
+
+
+def test_nothing_is_overwritten(speaker, tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "thesis.txt").write_text("mine")
+    with pytest.raises(CaptureError, match="is there already"):
+        export_capture(speaker.folder, tmp_path / "x", "er-nerf")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_both_verbs_may_be_typed(speaker, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli.process, "tune", lambda: None)
+    out = str(tmp_path / "tg")
+    typed = ["export", str(speaker.folder), out, "--layout", "talkinggaussian", "jpg_quality=90"]
+    assert cli.main(typed) == 0
+    assert "90 to train on and 10 to validate with" in capsys.readouterr().out
+    assert cli.main(["import", out, str(tmp_path / "capture"), "name=again"]) == 0
+    assert "Next: gstalker train" in capsys.readouterr().out
+    assert Capture.open(tmp_path / "capture").name == "again"
+    assert cli.main(["import", str(tmp_path / "none"), str(tmp_path / "capture2")]) == 1
+    assert "there is no folder" in capsys.readouterr().err

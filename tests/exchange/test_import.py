@@ -1,0 +1,377 @@
+"""Folders in every dialect become captures; one file amiss is a sentence that names it."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gstalker import config as configuration
+from gstalker.data.capture import Capture, write_wav
+from gstalker.errors import CaptureError
+from gstalker.exchange import ImportConfig, import_folder
+from gstalker.experiment.train import train
+
+from .conftest import DROPPED, FRAMES, deepspeech
+
+
+def imported(folder, tmp_path, **choices):
+    return import_folder(folder, tmp_path / "out", ImportConfig(**choices))
+
+
+def edit_json(folder, change, parts=("train", "val")):
+    for part in parts:
+        path = folder / f"transforms_{part}.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+
+def swap(folder, a, b):
+    kept = (folder / a).read_bytes()
+    (folder / a).write_bytes((folder / b).read_bytes())
+    (folder / b).write_bytes(kept)
+
+
+# ---------------------------------------------------------------------- what comes in
+
+
+@pytest.mark.parametrize("layout", ["er-nerf", "talkinggaussian", "gaussiantalker"])
+def test_a_folder_gives_back_what_was_exported(family, speaker, layout, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    capture = imported(family / layout, tmp_path)
+    assert torch.equal(capture.poses, speaker.poses)
+    np.testing.assert_allclose(capture.landmarks, speaker.landmarks, atol=1e-6)
+    np.testing.assert_allclose(capture.mesh, speaker.mesh, atol=1e-5)
+    np.testing.assert_array_equal(capture.audio(), speaker.audio())
+    assert capture.meta["focal_px"] == speaker.meta["focal_px"]
+    assert capture.test_start == speaker.test_start == 90
+    assert not capture.dropped.any()
+    for i in (0, 31, 99):
+        away = np.abs(capture.frame(i).astype(int) - speaker.frame(i))
+        assert away.mean() < 1.5  # jpg
+        same = capture.mask(i) == speaker.mask(i)
+        if layout == "talkinggaussian":
+            assert same.all()  # six colours say all four labels
+        else:
+            assert same.mean() > 0.985  # the mouth's inside is redrawn from the lips
+    assert np.corrcoef(capture.eye, speaker.eye)[0, 1] > 0.95
+    np.testing.assert_allclose(capture.mouth, speaker.mouth, atol=1e-5)
+    said = capture.meta["source"]["imported"]
+    assert said["parsing"].startswith("6-colour" if layout == "talkinggaussian" else "4-colour")
+    assert "the same" in said["img_id"]
+    assert said["parsing"] in caplog.text
+
+
+def test_sound_features_keep_their_names_and_rows(family, tmp_path):
+    capture = imported(family / "er-nerf", tmp_path)
+    assert sorted(capture.meta["features"]) == ["deepspeech", "hubert", "mel"]
+    assert capture.rows_per_frame("deepspeech") == capture.rows_per_frame("hubert") == 2
+    rows = capture.features("deepspeech")
+    np.testing.assert_array_equal(rows[2 * 40 : 2 * 41], deepspeech(FRAMES)[40, 8:10])
+    hubert = capture.features("hubert")
+    assert hubert.shape == (200, 1024)
+    np.testing.assert_array_equal(hubert[-1], hubert[-3])  # the 99 entries' last row goes on
+
+
+def test_ad_nerf_counts_pictures_and_frames_without_a_face_are_dropped(family, gappy, tmp_path):
+    capture = imported(family / "ad-nerf", tmp_path)
+    assert np.flatnonzero(capture.dropped).tolist() == list(DROPPED)
+    used = ~capture.dropped
+    assert torch.equal(capture.poses[used], gappy.poses[used])
+    assert np.isnan(capture.landmarks[21]).all()
+    said = capture.meta["source"]["imported"]
+    assert said["layout"] == "AD-NeRF"
+    assert said["img_id"].startswith("number of the picture")
+
+
+def test_a_running_index_is_told_from_picture_numbers(copied, gappy, tmp_path):
+    """RAD-NeRF and its heirs: the ids skip nothing although pictures without a face do."""
+    folder = copied("ad-nerf")
+    (folder / "com_imgs").rename(folder / "gt_imgs")
+    rank = {int(i): k for k, i in enumerate(np.flatnonzero(~gappy.dropped))}
+
+    def renumber(content):
+        for frame in content["frames"]:
+            frame["img_id"] = frame["aud_id"] = rank[frame["img_id"]]
+
+    edit_json(folder, renumber)
+    capture = imported(folder, tmp_path)
+    assert capture.meta["source"]["imported"]["img_id"].startswith("running index")
+    used = ~capture.dropped
+    assert np.flatnonzero(~used).tolist() == list(DROPPED)
+    assert torch.equal(capture.poses[used], gappy.poses[used])
+    with pytest.raises(CaptureError, match="img_id 20 has a pose, but no ori_imgs/20.lms"):
+        imported(folder, tmp_path / "again", image_ids="frame")
+
+
+def test_the_folders_own_split_is_kept(copied, tmp_path):
+    folder = copied("er-nerf")
+    whole = {
+        part: json.loads((folder / f"transforms_{part}.json").read_text())
+        for part in ("train", "val")
+    }
+    frames = whole["train"]["frames"] + whole["val"]["frames"]
+    for part, chosen in (("train", frames[:70]), ("val", frames[70:])):
+        text = json.dumps({**whole[part], "frames": chosen})
+        (folder / f"transforms_{part}.json").write_text(text)
+    assert imported(folder, tmp_path).test_start == 70
+
+
+def test_without_vertices_a_template_is_fitted_and_said(copied, speaker, tmp_path):
+    folder = copied("er-nerf")
+    track = torch.load(folder / "track_params.pt", weights_only=True)
+    del track["vertices"]
+    torch.save(track, folder / "track_params.pt")
+    capture = imported(folder, tmp_path)
+    said = capture.meta["source"]["imported"]["mesh"]
+    assert "synthetic speaker's face" in said
+    assert "no measurement" in said
+    # the template is this very speaker: the fit must find it where it is
+    away = np.linalg.norm(capture.mesh - speaker.mesh, axis=1)
+    assert np.median(away) < 0.35
+
+
+def test_an_imported_capture_trains(family, tmp_path):
+    capture = imported(family / "er-nerf", tmp_path)
+    file = tmp_path / "gstalker.yaml"
+    file.write_text("method:\n  name: gstalker\n")
+    overrides = [
+        *(f"method.{stage}.steps=20" for stage in ("static", "deform")),
+        "method.static.start.max_gaussians=600",
+        "method.deform.audio.features=deepspeech",
+    ]
+    chosen = configuration.compose(
+        file, [f"capture={capture.folder}", f"runs={tmp_path / 'runs'}", *overrides]
+    )
+    run = train(chosen)
+    model = torch.load(run.path / "deform" / "model.pt", weights_only=True)
+    assert model["features"] == "deepspeech"
+    assert all(v.isfinite().all() for v in model["state"].values() if v.is_floating_point())
+
+
+def test_import_may_be_typed_again(family, tmp_path):
+    first = imported(family / "er-nerf", tmp_path)
+    assert imported(family / "er-nerf", tmp_path).content_id == first.content_id
+    with pytest.raises(CaptureError, match="holds something else"):
+        imported(family / "ad-nerf", tmp_path)
+
+
+# ---------------------------------------------------------------------- what is amiss
+
+
+def no(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def copy(source, target):
+    return lambda folder: (folder / target).write_bytes((folder / source).read_bytes())
+
+
+def rename(source, target):
+    return lambda folder: (folder / source).rename(folder / target)
+
+
+def repaint(name, old, new):
+    def change(folder):
+        picture = np.array(Image.open(folder / name))
+        picture[(picture == old).all(-1)] = new
+        Image.fromarray(picture).save(folder / name)
+
+    return change
+
+
+def resize(name):
+    def change(folder):
+        Image.open(folder / name).resize((62, 64)).save(folder / name)
+
+    return change
+
+
+def renumber(old, new):
+    def change(content):
+        for frame in content["frames"]:
+            if frame["img_id"] == old:
+                frame["img_id"] = new
+
+    return lambda folder: edit_json(folder, change)
+
+
+def in_decimetres(content):
+    for frame in content["frames"]:
+        for row in frame["transform_matrix"][:3]:
+            row[3] *= 10
+
+
+def shorter(name, rows):
+    def change(folder):
+        np.save(folder / name, np.load(folder / name)[:-rows])
+
+    return change
+
+
+def without_line(number):
+    def change(folder):
+        lines = (folder / "au.csv").read_text().splitlines(keepends=True)
+        del lines[number]
+        (folder / "au.csv").write_text("".join(lines))
+
+    return change
+
+
+def lms_of_67(folder):
+    path = folder / "ori_imgs/12.lms"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def other_focal(folder):
+    track = torch.load(folder / "track_params.pt", weights_only=True)
+    track["focal"] += 100
+    torch.save(track, folder / "track_params.pt")
+
+
+def turned_pose(folder):
+    track = torch.load(folder / "track_params.pt", weights_only=True)
+    track["euler"][33] += 0.01
+    torch.save(track, folder / "track_params.pt")
+
+
+def exchanged_poses(folder):
+    (folder / "track_params.pt").unlink()
+    edit_json(folder, lambda c: _exchange(c["frames"], 10, 60), parts=("train",))
+
+
+def _exchange(frames, a, b):
+    frames[a]["transform_matrix"], frames[b]["transform_matrix"] = (
+        frames[b]["transform_matrix"],
+        frames[a]["transform_matrix"],
+    )
+
+
+def mirrored_pose(content):
+    content["frames"][0]["transform_matrix"][0] = [
+        -v for v in content["frames"][0]["transform_matrix"][0]
+    ]
+
+
+BLUE, BLACK, WHITE = (0, 0, 255), (0, 0, 0), (255, 255, 255)
+AMISS = {
+    "a picture missing": (no("ori_imgs/30.jpg"), r"ori_imgs/30\.jpg is missing"),
+    "landmarks missing": (no("ori_imgs/30.lms"), r"img_id 30 has a pose, but no ori_imgs/30\.lms"),
+    "a map missing": (no("parsing/30.png"), r"parsing/30\.png is missing"),
+    "a composed picture missing": (no("gt_imgs/30.jpg"), r"gt_imgs/30\.jpg is missing"),
+    "a torso missing": (no("torso_imgs/30.png"), r"torso_imgs/30\.png is missing"),
+    "bc missing": (no("bc.jpg"), r"lacks bc\.jpg"),
+    "sound missing": (no("aud.wav"), r"lacks aud\.wav"),
+    "val missing": (no("transforms_val.json"), r"transforms_val\.json is missing"),
+    "a picture more": (
+        copy("ori_imgs/99.jpg", "ori_imgs/100.jpg"),
+        r"ori_imgs/100\.jpg has neither ori_imgs/100\.lms nor parsing/100\.png",
+    ),
+    "landmarks more": (
+        copy("ori_imgs/99.lms", "ori_imgs/100.lms"),
+        r"ori_imgs/100\.lms has no ori_imgs/100\.jpg",
+    ),
+    "a map more": (copy("parsing/99.png", "parsing/100.png"), r"parsing/100\.png .* it is extra"),
+    "a composed picture more": (
+        copy("gt_imgs/99.jpg", "gt_imgs/100.jpg"),
+        r"gt_imgs/100\.jpg .* it is extra",
+    ),
+    "a padded number": (rename("ori_imgs/7.jpg", "ori_imgs/007.jpg"), r"007\.jpg is misnumbered"),
+    "an id twice": (renumber(30, 31), r"img_id 31 occurs twice"),
+    "an id beyond": (renumber(99, 100), r"img_id 100 has a pose, but no ori_imgs/100\.lms"),
+    "landmarks exchanged": (
+        lambda f: swap(f, "ori_imgs/10.lms", "ori_imgs/60.lms"),
+        r"ori_imgs/\d+\.lms fits the pose of frame \d+ and not its own",
+    ),
+    "poses exchanged": (exchanged_poses, r"\.lms fits the pose of frame \d+ and not its own"),
+    "pictures exchanged": (
+        lambda f: swap(f, "ori_imgs/10.jpg", "ori_imgs/60.jpg"),
+        r"gt_imgs/10\.jpg does not show the person of ori_imgs/10\.jpg",
+    ),
+    "neighbours exchanged": (
+        lambda f: swap(f, "gt_imgs/40.jpg", "gt_imgs/41.jpg"),
+        r"gt_imgs/40\.jpg does not show .*\n?.*misnumbered",
+    ),
+    "a picture of another size": (resize("ori_imgs/50.jpg"), r"ori_imgs/50\.jpg is 62x64"),
+    "a map of another size": (resize("parsing/50.png"), r"parsing/50\.png is 62x64"),
+    "another camera": (
+        lambda f: edit_json(f, lambda c: c.update(cx=33.0)),
+        r"of pictures of 66x64 \(2 cx and 2 cy\), the pictures are 64x64",
+    ),
+    "two cameras": (
+        lambda f: edit_json(f, lambda c: c.update(focal_len=99.0), parts=("val",)),
+        r"are of two cameras",
+    ),
+    "decimetres": (
+        lambda f: (edit_json(f, in_decimetres), (f / "track_params.pt").unlink()),
+        r"outer eye corners are .* cm apart",
+    ),
+    "no rotation": (
+        lambda f: edit_json(f, mirrored_pose, parts=("val",)),
+        r"transforms_val\.json: transform_matrix of img_id 90 is no rotation",
+    ),
+    "another tracking": (other_focal, r"track_params\.pt has a focal length of 260 px.*160 px"),
+    "a pose of its own": (turned_pose, r"disagree about the pose of img_id 33"),
+    "67 points": (lms_of_67, r"12\.lms holds 67x2 numbers where 68 lines"),
+    "too few features": (shorter("aud_ds.npy", 5), r"aud_ds\.npy has 95 entries for 100 frames"),
+    "features that differ": (
+        lambda f: np.save(f / "aud.npy", deepspeech(FRAMES, seed=3)),
+        r"aud\.npy and aud_ds\.npy both hold deepspeech features, but not the same",
+    ),
+    "an action unit lost": (without_line(31), r"au\.csv: row 30 .*says frame 32 where 31"),
+    "the last action unit lost": (without_line(-1), r"au\.csv has 99 rows for 100 frames"),
+    "a colour of no dialect": (
+        repaint("parsing/9.png", BLUE, (0, 0, 250)),
+        r"parsing/9\.png holds the colour \(0, 0, 250\)",
+    ),
+    "two dialects": (
+        lambda f: [repaint(f"parsing/{i}.png", BLUE, BLACK)(f) for i in range(40)],
+        r"speaks two dialects: parsing/0\.png has .* parsing/40\.png[\s\S]*parsing=6-colour",
+    ),
+    "a short sound": (
+        lambda f: write_wav(f / "aud.wav", np.full(32000, 0.1)),
+        r"aud\.wav lasts 2\.00 s, 100 pictures .* last 4\.00 s",
+    ),
+    "a background not replaced": (
+        repaint("parsing/9.png", BLUE, WHITE),
+        r"gt_imgs/9\.jpg differs from bc\.jpg by",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AMISS)
+def test_one_thing_amiss_is_a_sentence_that_names_it(copied, tmp_path, what):
+    damage, sentence = AMISS[what]
+    folder = copied("er-nerf")
+    damage(folder)
+    with pytest.raises(CaptureError, match=sentence):
+        imported(folder, tmp_path)
+    assert not (tmp_path / "out" / "capture.json").exists()
+
+
+def test_what_is_ambiguous_is_decided_by_the_key_that_is_named(copied, tmp_path):
+    folder = copied("er-nerf")
+    without_line(31)(folder)
+    np.testing.assert_array_equal(
+        np.isnan(imported(folder, tmp_path, au_rows="frame").eye), np.arange(FRAMES) == 30
+    )
+
+
+def test_a_folder_that_is_none_says_what_to_name(tmp_path):
+    with pytest.raises(CaptureError, match="there is no folder"):
+        imported(tmp_path / "nothing", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CaptureError, match="Name the folder that holds ori_imgs"):
+        imported(tmp_path / "empty", tmp_path)
+
+
+def test_an_import_never_leaves_half_a_capture(copied, tmp_path):
+    folder = copied("er-nerf")
+    (folder / "ori_imgs/70.jpg").write_bytes((folder / "ori_imgs/70.jpg").read_bytes()[:400])
+    with pytest.raises(CaptureError, match=r"ori_imgs/70\.jpg"):
+        imported(folder, tmp_path)
+    with pytest.raises(CaptureError, match="not a finished capture|there is no capture"):
+        Capture.open(tmp_path / "out")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gstalker.data.capture import Capture, CaptureWriter, write_wav
+from gstalker.data.capture import Capture
 from gstalker.data.synthetic import make_synthetic_capture, synthetic_voice
+from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import CaptureError
 
 PAINTED = 128

@@ -29,7 +29,7 @@ FLOORS = (
 """Ground floor first; a room imports from floors below its own."""
 
 PREPARE_MAY_IMPORT = {
-    *("types", "errors", "files", "plugins", "face", "weights", "data.capture"),
+    *("types", "errors", "files", "plugins", "face", "weights", "data.capture", "data.writer"),
     *("metrics.sync", "metrics.bootstrap"),
 }
 """``prepare`` stands apart, so that tracking a face never drags training in. The two metrics are

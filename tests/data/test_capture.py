@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from gstalker.data.capture import Capture, CaptureWriter
+from gstalker.data.capture import Capture
+from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError
 
 F, H, W = 22, 6, 8

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from gstalker import config as configuration
-from gstalker.data.capture import Capture, write_wav
+from gstalker.data.capture import Capture
+from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError
 from gstalker.exchange import ImportConfig, import_folder
 from gstalker.experiment.train import train

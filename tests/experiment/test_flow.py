@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gstalker import config as configuration
-from gstalker.data.capture import write_wav
 from gstalker.data.synthetic import synthetic_voice
+from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError, RunError
 from gstalker.experiment.demo import contact_sheet, curves, side_by_side
 from gstalker.experiment.drive import drive

@@ -17,9 +17,10 @@ import numpy as np
 
 from gstalker import face as layouts
 from gstalker.data import synthetic_face as face
-from gstalker.data.capture import FPS, Capture, CaptureWriter
+from gstalker.data.capture import FPS, Capture
 from gstalker.data.synthetic_paint import Moment, Painter
 from gstalker.data.synthetic_voice import Speech, speak, synthetic_voice
+from gstalker.data.writer import CaptureWriter
 
 __all__ = ["make_synthetic_capture", "synthetic_voice"]
 

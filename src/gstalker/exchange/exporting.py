@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from gstalker import files
-from gstalker.data.capture import SAMPLES_PER_FRAME, TRAIN_SHARE, Capture, write_wav
+from gstalker.data.capture import SAMPLES_PER_FRAME, TRAIN_SHARE, Capture
+from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.exchange import colours, landmarks, openface, pictures, poses, torso, windows
 from gstalker.exchange.config import ExportConfig

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from gstalker import files, weights
-from gstalker.data.capture import FPS, TRAIN_SHARE, Capture, CaptureWriter
+from gstalker.data.capture import FPS, TRAIN_SHARE, Capture
+from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError
 from gstalker.exchange import checks, conventions, landmarks, mesh, openface, poses, tree
 from gstalker.exchange.config import ImportConfig

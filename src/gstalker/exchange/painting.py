@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from gstalker.data.capture import BACKGROUND, HEAD, MOUTH, CaptureWriter
+from gstalker.data.capture import BACKGROUND, HEAD, MOUTH
+from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError
 from gstalker.exchange import checks, colours, pictures
 from gstalker.exchange.config import ImportConfig

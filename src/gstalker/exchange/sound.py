@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gstalker.data.capture import FPS, SAMPLES_PER_FRAME, CaptureWriter
+from gstalker.data.capture import FPS, SAMPLES_PER_FRAME
+from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError
 from gstalker.exchange import windows
 from gstalker.prepare import audio

@@ -12,8 +12,9 @@ from PIL import Image
 
 from gstalker import config as configuration
 from gstalker import files
-from gstalker.data.capture import RATE_HZ, SAMPLES_PER_FRAME, Capture, write_wav
+from gstalker.data.capture import RATE_HZ, SAMPLES_PER_FRAME, Capture
 from gstalker.data.synthetic import make_synthetic_capture, synthetic_voice
+from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError
 from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate, summary

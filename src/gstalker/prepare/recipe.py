@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gstalker import files, weights
-from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
+from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
+from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
 from gstalker.prepare import audio, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features

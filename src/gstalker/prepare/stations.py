@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from gstalker import files
-from gstalker.data.capture import SAMPLES_PER_FRAME, CaptureWriter, write_wav
+from gstalker.data.capture import SAMPLES_PER_FRAME
+from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
 from gstalker.prepare import audio, background, parsing, pieces, sync, takes, video

@@ -13,12 +13,12 @@ LONGEST_FILE = 400
 
 FLOORS = (
     {"errors", "types", "process"},
-    {"files", "plugins", "face"},
+    {"files", "plugins", "face", "blinks"},
     {"native", "weights"},
     {"data"},
     {"gaussians", "losses", "encode"},
     {"metrics", "render", "deform"},
-    {"stages", "callbacks"},
+    {"stages", "callbacks", "inspect"},
     {"methods"},
     {"config"},
     {"experiment"},
@@ -28,11 +28,14 @@ FLOORS = (
 )
 """Ground floor first; a room imports from floors below its own."""
 
-PREPARE_MAY_IMPORT = {"types", "errors", "files", "plugins", "face", "weights", "data.capture"}
+PREPARE_MAY_IMPORT = {
+    *("types", "errors", "files", "plugins", "face", "blinks", "weights", "data.capture")
+}
 """``prepare`` stands apart, so that tracking a face never drags training in."""
 PREPARE_IS_IMPORTED_BY = {
     "cli": "prepare",
     "data": "prepare.audio",  # the synthetic head's sound features are the real ones
+    "inspect": "prepare.tracking",  # misfit and jitter are measured as prepare measures them
     "experiment": "prepare.audio",  # new speech is heard as the capture's was
 }
 METRICS_NEVER_SEE = {"gaussians", "encode", "render", "deform"}

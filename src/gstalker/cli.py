@@ -34,6 +34,13 @@ def _prepare(args: argparse.Namespace) -> None:
 
     choices = config.from_overrides(prepare.PrepareConfig, args.overrides)
     prepare.prepare(args.video, args.out, choices, redo=args.redo)
+    print(f"Next: gstalker inspect {shlex.quote(str(args.out))}")
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from gstalker.inspect import inspect
+
+    print(inspect(args.capture, args.out).text)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -121,6 +128,12 @@ def parser() -> argparse.ArgumentParser:
         help="do this step again, though done",
     )
     _takes_overrides(verb)
+
+    verb = _verb(verbs, "inspect", _inspect, "say whether a capture is fit to train, and why")
+    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="for inspect.html; default: the capture's"
+    )
 
     verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
     verb.add_argument(

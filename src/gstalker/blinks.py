@@ -28,7 +28,7 @@ Perception); their tail, the slow last opening, is counted here too."""
 
 @dataclass(frozen=True)
 class Blink:
-    """One blink: the frames from its first fall to half its return, and its lowest opening."""
+    """One blink: the frames in which the eye is less than half open, and its lowest opening."""
 
     start: int
     lowest: int
@@ -38,7 +38,7 @@ class Blink:
 
     @property
     def frames(self) -> int:
-        """How long, measured at half its depth."""
+        """How long."""
         return self.stop - self.start
 
 
@@ -115,10 +115,12 @@ def _in_one_run(part: np.ndarray, first: int) -> list[Blink]:
     # An eye at its usual opening before and after, so that a blink at either end is one too.
     padded = np.concatenate([[1.0], share, [1.0]])
     lowest, _ = signal.find_peaks(-padded, height=-_CLOSED_SHARE, prominence=_RISE_SHARE)
-    _, _, left, right = signal.peak_widths(-padded, lowest, rel_height=0.5)
     blinks = []
-    for at, a, b in zip(lowest - 1, np.ceil(left) - 1, np.floor(right), strict=True):
-        start, stop = max(int(a), 0), min(int(b), len(part))
+    for at in lowest - 1:
+        half_open = part >= (part[at] + usual[at]) / 2
+        before, after = np.flatnonzero(half_open[:at]), np.flatnonzero(half_open[at:])
+        start = int(before[-1]) + 1 if len(before) else 0
+        stop = int(at + after[0]) if len(after) else len(part)
         if stop - start <= _LONGEST_S * FPS:
             blinks.append(Blink(first + start, first + int(at), first + stop, float(part[at])))
     return blinks

@@ -151,7 +151,11 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
     )
-    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+    _takes_overrides(
+        verb,
+        "blink=filmed|natural|period:SECONDS|none|FILE, and where things are now: device=cpu, "
+        "capture=FOLDER, threads=N",
+    )
 
     _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
 

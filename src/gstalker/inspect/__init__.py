@@ -1,6 +1,6 @@
 """Look at a capture before spending hours on it: a verdict with reasons, and a page to look at.
 
-``facts`` measures, ``looks`` reads the pictures, ``verdict`` judges, ``summary`` puts it into words,
+``facts`` measures, ``looks`` reads the pictures, ``verdict`` judges, ``summary`` tells in words,
 ``sheet`` and ``curves`` draw, ``page`` binds all of it into one HTML file. Nothing here trains, and
 nothing is written but the page.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,15 +166,15 @@ def areas(facts: Facts) -> str:
 def turned(facts: Facts) -> str:
     """Where the head looks: yaw against pitch, training and test."""
     ids = np.flatnonzero(facts.usable)
-    figure = _new_figure(3.2, 3.2)
-    axes = figure.add_axes((0.17, 0.14, 0.8, 0.82))
+    figure = _new_figure(5.0, 4.6)
+    axes = figure.add_axes((0.13, 0.12, 0.84, 0.8))
     for part, colour, name in (
         (ids[ids < facts.test_start], _LINES[0], "training"),
         (ids[ids >= facts.test_start], _LINES[1], "test"),
     ):
         few = part[:: max(len(part) // 700, 1)]
         yaw, pitch = facts.angles[few, 0], facts.angles[few, 1]
-        axes.plot(yaw, pitch, ".", color=colour, ms=3, alpha=0.6, label=name, mew=0)
+        axes.plot(yaw, pitch, ".", color=colour, ms=4, alpha=0.6, label=name, mew=0)
     _dress(axes, "pitch, degrees")
     axes.set_xlabel("yaw, degrees", color=_INK, fontsize=9)
     axes.set_aspect("equal", adjustable="datalim")
@@ -189,15 +189,16 @@ _LEGEND: dict[str, Any] = {
     "fontsize": 9,
     "labelcolor": _INK,
     "ncols": 3,
-    "loc": "upper right",
-    "borderaxespad": 0.1,
+    "loc": "lower right",
+    "bbox_to_anchor": (1.0, 0.98),
+    "borderaxespad": 0.0,
 }
 
 _Paint = Callable[[Any], None]
 
 
 def _figure(
-    rows: list[tuple[_Paint, str]],
+    rows: Sequence[tuple[_Paint, str]],
     height: float,
     span: float | tuple[float, float],
     below: str = "seconds",
@@ -211,7 +212,7 @@ def _figure(
     all_axes[-1].set_xlim(span if isinstance(span, tuple) else (0, span))
     figure.align_ylabels(all_axes)
     figure.subplots_adjust(left=_MARGIN[0], right=_MARGIN[1], hspace=0.16)
-    figure.subplots_adjust(bottom=0.42 / height, top=1 - 0.06 / height)
+    figure.subplots_adjust(bottom=0.42 / height, top=1 - 0.24 / height)
     return _svg(figure)
 
 

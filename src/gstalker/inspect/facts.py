@@ -51,7 +51,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Misfit:
-    """How far the tracked mesh falls from the landmarks that it was fitted to, rigid points only."""
+    """How far the tracked mesh falls from the landmarks it was fitted to, rigid points only."""
 
     frame_px: np.ndarray
     """Mean over the points, ``[F]``; NaN without landmarks."""

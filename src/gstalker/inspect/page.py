@@ -13,8 +13,8 @@ from gstalker.inspect.facts import Facts
 from gstalker.inspect.verdict import Finding, verdict
 
 _STYLE = """
-:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #22252a; --faint: #c9ccd1; --card: #f1f1ec;
-  --line0: #2a6fbb; --line1: #d9622b; --line2: #1f9d6b; --line3: #8a5bc7;
+:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #22252a; --faint: #c9ccd1;
+  --card: #f1f1ec;  --line0: #2a6fbb; --line1: #d9622b; --line2: #1f9d6b; --line3: #8a5bc7;
   --good: #1f8a55; --care: #b7791f; --bad: #c0392b; }
 @media (prefers-color-scheme: dark) { :root { --paper: #16181c; --ink: #dfe2e7; --faint: #474c55;
   --card: #1f2228; --line0: #6aa9f0; --line1: #f08c5a; --line2: #4fcf9a; --line3: #b592ec;
@@ -94,10 +94,12 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
 
 _SHEET_NOTE = (
     "Green: landmarks. Blue, yellow and red edges: torso, head and mouth masks. Axes on the nose: "
-    "red to the head's left, green down, blue out of the face. Points should sit on the face, edges "
-    "on its outline, and the axes should turn with it."
+    "red to the head's left, green down, blue out of the face. Points should sit on the face, "
+    "edges on its outline, and the axes should turn with it."
 )
-_TIMELINE_NOTE = "Shades alternate from take to take; the dashed line is where the test part begins."
+_TIMELINE_NOTE = (
+    "Shades alternate from take to take; the dashed line is where the test part begins."
+)
 _TURNED_NOTE = "A head can be shown only as it was filmed: what lies outside was never seen."
 _PLATE_NOTE = "The person should be gone from it; what was never seen is filled in smoothly."
 
@@ -134,8 +136,8 @@ def _drops(facts: Facts) -> str:
     gaps = facts.meta["dropped"]
     reasons = curves.drop_reasons(facts)
     lines = [
-        f'<li><span class="key" style="background: var(--line{1 + reasons.index(kind) % 3})"></span>'
-        f"frames {gap['start']} to {gap['stop'] - 1}: {html.escape(gap['reason'])}</li>"
+        f'<li><span class="key" style="background: var(--line{1 + reasons.index(kind) % 3})">'
+        f"</span>frames {gap['start']} to {gap['stop'] - 1}: {html.escape(gap['reason'])}</li>"
         for gap in gaps[:_DROPS_SHOWN]
         for kind in [gap["reason"].partition(":")[0]]
     ]
@@ -160,7 +162,9 @@ def _misfit(facts: Facts, capture: Capture) -> str:
     if facts.misfit is None:
         text = "n/a: the mesh has no landmark for each of its points."
         return _section("Reprojection error", f"<p>{text}</p>")
-    note = "How far the tracked face falls from its landmarks, over time and per point (larger dots)."
+    note = (
+        "How far the tracked face falls from its landmarks, over time and per point (larger dots)."
+    )
     face = f'<div style="max-width: 20rem">{curves.misfit_map(facts, capture.mesh)}</div>'
     return _section("Reprojection error", curves.misfit(facts) + face, note)
 

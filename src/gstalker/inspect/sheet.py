@@ -79,7 +79,7 @@ def draw(capture: Capture, index: int) -> bytes:
     labels = np.asarray(Image.fromarray(capture.mask(index)).resize(size, Image.Resampling.NEAREST))
     for label, colour in _OUTLINES.items():
         inside = labels >= label if label != TORSO else labels == label
-        pixels[inside & ~ndimage.binary_erosion(inside, border_value=1)] = colour
+        pixels[inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)] = colour
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     _points(pen, capture, index, scale)
@@ -107,10 +107,10 @@ def _points(pen: ImageDraw.ImageDraw, capture: Capture, index: int, scale: float
         return
     layout = face.layout(capture.meta["landmarks"])
     for x, y in points:
-        pen.point((x, y), fill=_POINT)
+        pen.ellipse((x - 0.5, y - 0.5, x + 0.5, y + 0.5), fill=_POINT)
     marked = [*layout.eye_corners, *layout.gap, layout.chin, *(i for p in layout.lids for i in p)]
     for x, y in points[marked]:
-        pen.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=_POINT)
+        pen.ellipse((x - 2, y - 2, x + 2, y + 2), fill=_POINT)
 
 
 def _axes(pen: ImageDraw.ImageDraw, capture: Capture, index: int, scale: float) -> None:
@@ -123,7 +123,7 @@ def _axes(pen: ImageDraw.ImageDraw, capture: Capture, index: int, scale: float) 
     pixels = (placed / placed[:, 2:] @ K.T)[:, :2] * scale
     start = tuple(float(v) for v in pixels[0])
     for end, colour in zip(pixels[1:], _AXES, strict=True):
-        pen.line([start, (float(end[0]), float(end[1]))], fill=colour, width=3)
+        pen.line([start, (float(end[0]), float(end[1]))], fill=colour, width=4)
 
 
 def _known(values: np.ndarray) -> np.ndarray:

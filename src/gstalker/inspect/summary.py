@@ -78,12 +78,15 @@ def _face(facts: Facts) -> list[Row]:
     ids = np.flatnonzero(facts.usable)
     low, high = np.percentile(facts.angles[ids], [1, 99], axis=0)
     turns = (
-        f"{name} {a:+.0f} to {b:+.0f}"
+        f"{name} {round(float(a)):+d} to {round(float(b)):+d}"
         for name, a, b in zip(("yaw", "pitch", "roll"), low, high, strict=True)
     )
     blurred = f"{np.median(facts.looks.blur):.2f}" if len(facts.looks.blur) else "n/a"
     return [
-        ("face", f"{facts.face_px:.0f} px tall, {facts.eye_px:.0f} px between the outer eye corners"),
+        (
+            "face",
+            f"{facts.face_px:.0f} px tall, {facts.eye_px:.0f} px between the outer eye corners",
+        ),
         ("blur of mouth", f"{blurred} (0 sharp, 1 without detail)"),
         ("head turns", ", ".join(turns) + " degrees (98 % of the frames)"),
         ("plate", _plate(facts)),

@@ -28,8 +28,8 @@ LEAST_EYE_PX, SMALL_EYE_PX = 16.0, 40.0
 """At 40 pixels the mouth's box (0.88 x 0.69 of it) has 950 pixels where the trial had 2450; at 16,
 150, and lips are one or two pixels thick."""
 BLURRED = 0.72
-"""``looks.blur`` of the mouth's box: the clips have 0.40 to 0.52 as filmed, and 0.73 to 0.80 after a
-Gaussian of two pixels."""
+"""``looks.blur`` of the mouth's box: the clips have 0.40 to 0.52 as filmed, and 0.73 to 0.80
+after a Gaussian of two pixels."""
 TURNED_DEGREES, TURNED_SHARE = 45.0, 0.02
 """Beyond, one eye and half the mouth are hidden and their landmarks are guesses."""
 TREMBLE = 0.01
@@ -57,7 +57,7 @@ BLINK_SECONDS = 20.0
 """Talkers blink about 26 times a minute (Bentivoglio et al. 1997), few of them under 3."""
 BLINK_CONTRAST = 10.0
 PLATE_LEVELS = 15.0
-"""From here ``prepare`` calls takes foreign to each other; light drifts by six levels in the trial."""
+"""From here ``prepare`` calls takes foreign to each other; in the trial light drifts by six."""
 CUT_OFF_SHARE = 0.2
 MOUTH_SEEN = 1e-4
 """Of the picture, on average over time: below, no mouth interior was found in any frame."""

@@ -180,9 +180,7 @@ def _measure(
     pred, truth = pred.contiguous(), truth.contiguous()
     loss = (ctypes.c_double * 2)()
     kernels = library.load()
-    kernel = library.declare(
-        kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _I
-    )
+    kernel = library.declare(kernels, "gst_photometric", _I, _I, _P, _P, ctypes.c_float, _P, _P, _I)
     p = library.pointer
     status = kernel(
         height,

@@ -21,6 +21,9 @@ class PrepareConfig:
     audio: Literal["auto", "mel", "whisper"] = "auto"
     """Sound features: log-mel always; Whisper's too if asked for, or by ``auto`` if its weights are
     there."""
+    eye: str = "landmarks"
+    """Who tells how open the eyes are: ``landmarks`` (lid gap), ``blendshapes`` (MediaPipe's, a
+    second look at every frame), ``constant``, or OpenFace's ``FILE.csv``."""
     focal_px: float | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0

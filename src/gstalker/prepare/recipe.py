@@ -13,7 +13,7 @@ from typing import Any
 from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture, CaptureWriter
 from gstalker.errors import CaptureError, GSTalkerError, MediaError
-from gstalker.prepare import steps, video
+from gstalker.prepare import eyes, steps, video
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
 from gstalker.prepare.source import Source, probe
@@ -105,10 +105,18 @@ class Recipe:
             Step(
                 "track",
                 1,
-                ("poses.npy", "mesh.npy", "eye.npy", "mouth.npy", f"{WORK}/track.json"),
+                ("poses.npy", "mesh.npy", "mouth.npy", f"{WORK}/track.json"),
                 do.track,
                 ("view", "takes", "landmarks"),
                 {"focal_px": c.focal_px, "smooth_frames": c.smooth_frames},
+            ),
+            Step(
+                "eyes",
+                1,
+                ("eye.npy", f"{WORK}/eyes.json"),
+                do.eyes,
+                ("frames", "takes", "landmarks", "track"),
+                {"eye": c.eye, "content": self._eye_content(faces)},
             ),
             Step("masks", 1, ("masks.npy",), do.masks, ("frames", "landmarks"), {"model": persons}),
             Step(
@@ -159,6 +167,12 @@ class Recipe:
         log.info("sound features: log-mel and Whisper")
         return ["mel", "whisper"]
 
+    def _eye_content(self, model: str) -> str:
+        """What the eyes' opening depends on beside the landmarks."""
+        if self.config.eye == eyes.BLENDSHAPES:
+            return model
+        return "" if self.config.eye in eyes.NAMES else files.sha256(Path(self.config.eye))
+
     def note(self, name: str) -> Any:
         """One of the JSON files that steps leave for each other."""
         return files.read_json(self.out / WORK / f"{name}.json")
@@ -169,6 +183,7 @@ class Recipe:
         from gstalker.prepare.tracking import landmarks
 
         landmarks.require()
+        eyes.check(self.config.eye)
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:
@@ -245,6 +260,7 @@ class Recipe:
             "features": self.note("features"),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
+            "eye": self.note("eyes"),
             "view": view,
             "source": {
                 "file": self.path.name,

@@ -16,7 +16,7 @@ from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, CaptureWriter
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, parsing, takes, video
+from gstalker.prepare import audio, background, eyes, parsing, takes, video
 from gstalker.prepare.audio import reading
 from gstalker.prepare.parallel import ordered
 from gstalker.prepare.recipe import FACES, PERSONS, Recipe
@@ -133,13 +133,38 @@ class Stations:
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
         )
-        for name in ("poses", "mesh", "eye", "mouth"):
+        for name in ("poses", "mesh", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
         dropped = recipe.note("takes")["damaged"] + [
             {"start": a, "stop": b, "reason": why} for a, b, why in found.dropped
         ]
         note = {"lens": dataclasses.asdict(found.lens), "report": found.report, "dropped": dropped}
         files.write_json(self._work / "track.json", note)
+
+    def eyes(self) -> None:
+        """How open the eyes are."""
+        choice = self._recipe.config.eye
+        points = np.load(self._out / "landmarks.npy")
+        usable = ~_flagged(self._recipe.note("track")["dropped"], len(points))
+        found = eyes.opening(choice, points, _FACE, self._blendshapes)
+        good = usable & np.isfinite(found)
+        if not good.any():
+            raise MediaError(
+                f"eye={choice} tells no frame's eyes; choose another, or eye=constant."
+            )
+        held = found[head.nearest_good(good, self._segments)].astype(np.float32)
+        self._writer.array("eye", held)
+        note = eyes.report(choice, held, usable, self._segments)
+        files.write_json(self._work / "eyes.json", note)
+
+    def _blendshapes(self) -> np.ndarray:
+        jobs = landmarks.pieces(self._out / "frames.npy", self._models[FACES], self._segments)
+        parts = []
+        with tqdm(total=self._recipe.frame_count, desc="eyes", unit="frame", disable=None) as bar:
+            for part in ordered(landmarks.blinks, jobs, self._workers()):
+                parts.append(part)
+                bar.update(len(part))
+        return np.concatenate(parts)
 
     def masks(self) -> None:
         """Labels of every pixel."""

@@ -32,7 +32,6 @@ class Head:
 
     poses: np.ndarray
     mesh: np.ndarray
-    eye: np.ndarray
     mouth: np.ndarray
     lens: Lens
     dropped: list[tuple[int, int, str]]
@@ -105,7 +104,6 @@ def track(
     return Head(
         poses=_matrices(*steady),
         mesh=mesh,
-        eye=_held(_opening(points, _FACE.lids), good, segments),
         mouth=_held(_opening(points, (_FACE.gap,)), good, segments),
         lens=lens,
         dropped=dropped,

@@ -58,20 +58,32 @@ def pieces(frames: Path, model: Path, takes: Sequence[tuple[int, int]]) -> list[
 def track(piece: Piece) -> np.ndarray:
     """Points of the piece's frames, ``float32 [stop - start, 478, 2]`` in pixels; NaN: no face."""
     frames = np.load(piece.frames, mmap_mode="r")
-    found = np.full((piece.stop - piece.start, POINTS, 2), np.nan, np.float32)
+    found = [_points(result, frames.shape) for result in _followed(piece, frames)]
+    return np.array(found, np.float32).reshape(-1, POINTS, 2)
+
+
+def blinks(piece: Piece) -> np.ndarray:
+    """How closed each eye is in the piece's frames, ``float32 [stop - start, 2]`` in [0, 1].
+
+    MediaPipe's blendshapes ``eyeBlinkLeft`` and ``eyeBlinkRight``; NaN: no face.
+    """
+    frames = np.load(piece.frames, mmap_mode="r")
+    found = [_lids(result) for result in _followed(piece, frames, blendshapes=True)]
+    return np.array(found, np.float32).reshape(-1, 2)
+
+
+def _followed(piece: Piece, frames: np.ndarray, *, blendshapes: bool = False) -> Iterator[Any]:
+    """The landmarker's results for the piece's own frames."""
     with quiet():
-        landmarker = _landmarker(piece.model, video=True)
+        landmarker = _landmarker(piece.model, video=True, blendshapes=blendshapes)
         try:
             for i in range(piece.begin, piece.stop):
                 time_ms = (i - piece.begin) * _FRAME_MS
-                points = _points(
-                    landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape
-                )
+                result = landmarker.detect_for_video(_image(frames[i]), time_ms)
                 if i >= piece.start:
-                    found[i - piece.start] = points
+                    yield result
         finally:
             landmarker.close()
-    return found
 
 
 def look(pictures: Iterator[np.ndarray] | Sequence[np.ndarray], model: Path) -> np.ndarray:
@@ -90,11 +102,14 @@ def require() -> None:
     _mediapipe()
 
 
-def _landmarker(model: Path, *, video: bool) -> Any:
+def _landmarker(model: Path, *, video: bool, blendshapes: bool = False) -> Any:
     _, tasks, vision = _mediapipe()
     mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
     options = vision.FaceLandmarkerOptions(
-        base_options=tasks.BaseOptions(model_asset_path=str(model)), running_mode=mode, num_faces=1
+        base_options=tasks.BaseOptions(model_asset_path=str(model)),
+        running_mode=mode,
+        num_faces=1,
+        output_face_blendshapes=blendshapes,
     )
     return vision.FaceLandmarker.create_from_options(options)
 
@@ -111,6 +126,13 @@ def _points(result: Any, shape: tuple[int, ...]) -> np.ndarray:
         return np.full((POINTS, 2), np.nan, np.float32)
     height, width = shape[1:3]
     return np.array([(p.x * width, p.y * height) for p in result.face_landmarks[0]], np.float32)
+
+
+def _lids(result: Any) -> tuple[float, float]:
+    if not result.face_blendshapes:
+        return np.nan, np.nan
+    scores = {shape.category_name: shape.score for shape in result.face_blendshapes[0]}
+    return scores["eyeBlinkLeft"], scores["eyeBlinkRight"]
 
 
 def _mediapipe() -> tuple[Any, Any, Any]:

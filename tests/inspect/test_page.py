@@ -130,6 +130,14 @@ def test_dropped_frames_are_told_with_their_reason(copied):
     assert ("dropped", "10 frames (5.0%)") in summary.rows(found.facts)
 
 
+def test_a_capture_without_a_usable_frame_is_a_sentence(copied):
+    meta = files.read_json(copied / "capture.json")
+    meta["dropped"] = [{"start": 0, "stop": meta["frame_count"], "reason": "no face found"}]
+    files.write_json(copied / "capture.json", meta)
+    with pytest.raises(CaptureError, match="no usable frame"):
+        inspect(copied)
+
+
 @pytest.mark.parametrize("damage", ["missing", "shorter", "no folder", "a changed picture"])
 def test_a_broken_capture_is_a_sentence_and_leaves_no_page(copied, damage):
     if damage == "missing":

@@ -126,7 +126,7 @@ CAUTIONS = {
         "lips and teeth will be coarse",
         "film closer",
     ),
-    "a blurred mouth": (lambda g: with_looks(g, blur=np.full(100, 0.8)), "0.80", "max_side=256"),
+    "a blurred mouth": (lambda g: with_looks(g, blur=np.full(100, 0.9)), "0.90", "max_side=256"),
     "a profile": (
         lambda g: dataclasses.replace(
             g, angles=np.where(np.arange(F) < 300, 60, 0)[:, None] + [0, 0, 0]

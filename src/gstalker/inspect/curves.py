@@ -178,7 +178,7 @@ def turned(facts: Facts) -> str:
     _dress(axes, "pitch, degrees")
     axes.set_xlabel("yaw, degrees", color=_INK, fontsize=9)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(**_LEGEND)
+    axes.legend(markerscale=3, **_LEGEND)
     return _svg(figure)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from gstalker import blinks, face
 from gstalker.blinks import Blinking
 from gstalker.data.capture import FPS, SAMPLES_PER_FRAME, Capture
+from gstalker.errors import CaptureError
 from gstalker.inspect.looks import Looks, look
 from gstalker.prepare.tracking.pose import Lens, rigid_weights
 from gstalker.prepare.tracking.smooth import jitter
@@ -139,10 +140,15 @@ def gather(capture: Capture, progress: Callable[[int], None] = lambda frames: No
         progress: told how many more pictures were read.
 
     Raises:
-        CaptureError: a picture is damaged, or no frame has landmarks.
+        CaptureError: a picture is damaged, or no frame is usable or has landmarks.
     """
     layout = face.layout(capture.meta["landmarks"])
     usable = ~capture.dropped
+    if not usable.any():
+        raise CaptureError(
+            f"{capture.folder} has no usable frame: all are listed under 'dropped' in its "
+            "capture.json.\n  Prepare another video: gstalker prepare VIDEO FOLDER"
+        )
     train_ids, test_ids = capture.split()
     poses = capture.poses.numpy().astype(np.float64)
     lens = Lens(capture.meta["focal_px"], capture.meta["cx_px"], capture.meta["cy_px"])

@@ -36,7 +36,7 @@ class Shot:
 def choose(facts: Facts) -> list[Shot]:
     """The frames at the ends of what the head and face do, and others spread over time.
 
-    At least two usable frames are needed; fewer than a dozen give fewer shots.
+    Fewer than a dozen usable frames give fewer shots.
     """
     ids = np.flatnonzero(facts.usable)
     yaw, pitch, roll = facts.angles[ids].T

@@ -157,6 +157,14 @@ def test_drive_writes_the_video_and_says_where(tiny_run, gstalker, tmp_path):
     assert (tmp_path / "out.mp4").stat().st_size > 1000
 
 
+def test_inspect_prints_the_verdict_and_writes_the_page(tiny_capture, gstalker, tmp_path):
+    status, out, _ = gstalker("inspect", tiny_capture.folder, "-o", tmp_path)
+    assert status == 0
+    assert out.startswith("tiny: fit with cautions\n")
+    assert out.strip().endswith(str(tmp_path / "inspect.html"))
+    assert (tmp_path / "inspect.html").stat().st_size > 100_000
+
+
 # ---------------------------------------------------------------------- bad input
 
 
@@ -270,6 +278,22 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(gstalker, tiny_capture,
     status, _, err = gstalker("train", CONFIG, f"capture={tiny_capture.folder}", f"runs={runs}")
     assert status == 1
     assert "cannot write" in one_sentence(err)
+
+
+def test_inspecting_what_is_no_capture_is_one_sentence(gstalker, tmp_path):
+    status, _, err = gstalker("inspect", tmp_path / "none")
+    assert status == 1
+    assert "CaptureError" in one_sentence(err)
+
+
+def test_an_unknown_provider_of_the_eyes_is_one_sentence(gstalker, shared, tmp_path, monkeypatch):
+    pytest.importorskip("mediapipe", reason="prepare needs the extra 'prepare'")
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data" / "weights"))
+    video = shared / "data" / "video" / "may_5s_512.mp4"
+    status, _, err = gstalker("prepare", video, tmp_path / "me", "eye=lids")
+    assert status == 1
+    assert "choose landmarks, blendshapes, constant" in one_sentence(err)
+    assert not (tmp_path / "me").exists()
 
 
 def test_an_unknown_model_file_is_one_sentence(gstalker):

@@ -13,12 +13,12 @@ LONGEST_FILE = 400
 
 FLOORS = (
     {"errors", "types", "process"},
-    {"files", "plugins", "face"},
+    {"files", "plugins", "face", "blinks"},
     {"native", "weights"},
     {"data"},
     {"gaussians", "losses", "encode", "exchange"},
     {"metrics", "render", "deform"},
-    {"stages", "callbacks"},
+    {"stages", "callbacks", "inspect"},
     {"methods"},
     {"config"},
     {"experiment"},
@@ -29,7 +29,17 @@ FLOORS = (
 """Ground floor first; a room imports from floors below its own."""
 
 PREPARE_MAY_IMPORT = {
-    *("types", "errors", "files", "plugins", "face", "weights", "data.capture", "data.writer"),
+    *(
+        "types",
+        "errors",
+        "files",
+        "plugins",
+        "face",
+        "blinks",
+        "weights",
+        "data.capture",
+        "data.writer",
+    ),
     *("metrics.sync", "metrics.bootstrap"),
 }
 """``prepare`` stands apart, so that tracking a face never drags training in. The two metrics are
@@ -42,6 +52,7 @@ PREPARE_IS_IMPORTED_BY = {
     "doctor": ("prepare.audio",),  # which kinds of features could be made here
     # what a tracker says of itself, the canonical face, the sound features
     "exchange": ("prepare",),
+    "inspect": ("prepare.tracking",),  # misfit and jitter are measured as prepare measures them
 }
 METRICS_NEVER_SEE = {"gaussians", "encode", "render", "deform"}
 """Metrics see frames, never models."""

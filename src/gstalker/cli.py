@@ -35,6 +35,13 @@ def _prepare(args: argparse.Namespace) -> None:
     fix = ["fix_sync=true"] if args.fix_sync else []
     choices = config.from_overrides(prepare.PrepareConfig, [*args.overrides, *fix])
     prepare.prepare(args.video, args.out, choices, redo=args.redo)
+    print(f"Next: gstalker inspect {shlex.quote(str(args.out))}")
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from gstalker.inspect import inspect
+
+    print(inspect(args.capture, args.out).text)
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -159,6 +166,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _takes_overrides(verb, "for example split=last-12-seconds")
 
+    verb = _verb(verbs, "inspect", _inspect, "say whether a capture is fit to train, and why")
+    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="for inspect.html; default: the capture's"
+    )
+
     verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
     verb.add_argument(
         "config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml"
@@ -178,7 +191,11 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--paste-back", type=Path, metavar="VIDEO", help="show the head in the filmed picture"
     )
-    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+    _takes_overrides(
+        verb,
+        "blink=filmed|natural|period:SECONDS|none|FILE, and where things are now: device=cpu, "
+        "capture=FOLDER, threads=N",
+    )
 
     _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
 

@@ -232,3 +232,21 @@ def test_a_run_that_was_killed_goes_on_where_it_was(may: Path, tmp_path: Path) -
     after = written(out)
     assert after["frames.npy"] == before["frames.npy"]
     assert after["landmarks.npy"] == before["landmarks.npy"]
+
+
+def test_the_capture_says_who_told_the_eyes_and_what_blinks_it_found(finished: Path) -> None:
+    note = Capture.open(finished).meta["eye"]
+    assert note["provider"] == "landmarks"
+    assert note["blinks"] == 2  # at 0.3 and 4.0 s, as seen in the film
+    assert note["blink_depth"] > 0.5
+
+
+def test_another_provider_of_the_eyes_redoes_nothing_else(finished: Path, may: Path) -> None:
+    before = written(finished)
+    lids = Capture.open(finished).eye
+    capture = prepare(may, finished, PrepareConfig(max_side=256, workers=1, eye="blendshapes"))
+    after = written(finished)
+    assert {n for n in after if after[n] != before[n]} == {"eye.npy", "capture.json"}
+    assert capture.meta["eye"]["provider"] == "blendshapes"
+    assert capture.meta["eye"]["blinks"] == 2
+    assert np.corrcoef(lids, capture.eye)[0, 1] > 0.95

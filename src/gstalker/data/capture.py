@@ -150,7 +150,9 @@ class Capture:
 
     @cached_property
     def eye(self) -> np.ndarray:
-        """Eye opening, ``float32 [F]``: lid gap over outer-eye distance."""
+        """Eye opening, ``float32 [F]``, larger is wider: lid gap over outer-eye distance, or what
+        ``meta["eye"]["provider"]`` says.
+        """
         return self._load("eye")
 
     @cached_property

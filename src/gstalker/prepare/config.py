@@ -30,6 +30,9 @@ class PrepareConfig:
     relatives store them; its kind (DeepSpeech, wav2vec2, HuBERT, AVE) is told by its shape."""
     fix_sync: bool = False
     """Whether the sound is moved to the lips if it is found early or late; also ``--fix-sync``."""
+    eye: str = "landmarks"
+    """Who tells how open the eyes are: ``landmarks`` (lid gap), ``blendshapes`` (MediaPipe's, a
+    second look at every frame), ``constant``, or OpenFace's ``FILE.csv``."""
     focal_px: float | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: float = 1.0

@@ -57,9 +57,9 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         ),
         Step(
             "track",
-            3,
+            4,
             (
-                *("poses.npy", "poses_raw.npy", "mesh.npy", "eye.npy", "mouth.npy"),
+                *("poses.npy", "poses_raw.npy", "mesh.npy", "mouth.npy"),
                 f"{WORK}/track.json",
             ),
             do.track,
@@ -69,6 +69,14 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
                 "smooth_frames": c.smooth_frames,
                 "refine": c.refine,
             },
+        ),
+        Step(
+            "eyes",
+            1,
+            ("eye.npy", f"{WORK}/eyes.json"),
+            do.eyes,
+            ("view", "frames", "takes", "landmarks", "track"),
+            {"eye": c.eye, "content": recipe.eye_content(faces)},
         ),
         Step(
             "masks",

@@ -16,7 +16,7 @@ from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
 from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
-from gstalker.prepare import audio, steps, sync, video
+from gstalker.prepare import audio, eyes, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
@@ -141,6 +141,12 @@ class Recipe:
             " --fix-sync"
         )
 
+    def eye_content(self, model: str) -> str:
+        """What the eyes' opening depends on beside the landmarks."""
+        if self.config.eye == eyes.BLENDSHAPES:
+            return model
+        return "" if self.config.eye in eyes.NAMES else files.sha256(Path(self.config.eye))
+
     def note(self, name: str) -> Any:
         """One of the JSON files that steps leave for each other."""
         return files.read_json(self.out / WORK / f"{name}.json")
@@ -157,6 +163,7 @@ class Recipe:
                 "sound would stay where they are.\n"
                 "  Leave out --fix-sync, or leave out audio_features."
             )
+        eyes.check(self.config.eye)
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:
@@ -261,6 +268,7 @@ class Recipe:
             "cautions": self._cautions(),
             "landmarks": "mediapipe478",
             "tracker": track["report"],
+            "eye": self.note("eyes"),
             "view": view,
             "people": self.note("people")["people"],
             "source": {

@@ -17,7 +17,7 @@ from gstalker.data.capture import SAMPLES_PER_FRAME
 from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, parsing, pieces, sync, takes, video
+from gstalker.prepare import audio, background, eyes, parsing, pieces, sync, takes, video
 from gstalker.prepare.audio import levels, reading
 from gstalker.prepare.plan import FACES, PERSONS
 from gstalker.prepare.recipe import Recipe
@@ -178,7 +178,7 @@ class Stations:
             smooth_frames=recipe.config.smooth_frames,
             refine=self._refine if recipe.config.refine == "pictures" else None,
         )
-        for name in ("poses", "poses_raw", "mesh", "eye", "mouth"):
+        for name in ("poses", "poses_raw", "mesh", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
         dropped = recipe.note("takes")["damaged"] + [
             {"start": a, "stop": b, "reason": why}
@@ -209,6 +209,34 @@ class Stations:
         ids = np.flatnonzero(fine)
         flags[ids] = cover.covered(frames.__getitem__, points, ids)
         return [(a, b, cover.REASON) for a, b in takes.runs(flags)]
+
+    def eyes(self) -> None:
+        """How open the eyes are."""
+        choice = self._recipe.config.eye
+        points = np.load(self._out / "landmarks.npy")
+        usable = ~_flagged(self._recipe.note("track")["dropped"], len(points))
+        found = eyes.opening(choice, points, _FACE, self._blendshapes)
+        good = usable & np.isfinite(found)
+        if not good.any():
+            raise MediaError(
+                f"eye={choice} tells no frame's eyes; choose another, or eye=constant."
+            )
+        held = found[head.nearest_good(good, self._segments)].astype(np.float32)
+        self._writer.array("eye", held)
+        note = eyes.report(choice, held, usable, self._segments)
+        files.write_json(self._work / "eyes.json", note)
+
+    def _blendshapes(self) -> np.ndarray:
+        jobs = landmarks.pieces(
+            self._out / "frames.npy", self._models[FACES], self._segments, *self._subject
+        )
+        parts = []
+        with tqdm(total=self._recipe.frame_count, desc="eyes", unit="frame", disable=None) as bar:
+            for part in pieces.resumed(landmarks.blinks, jobs, self._workers(), self._pieces):
+                parts.append(part)
+                bar.update(len(part))
+        pieces.forget(self._pieces)
+        return np.concatenate(parts)
 
     def masks(self) -> None:
         """Labels of every pixel."""

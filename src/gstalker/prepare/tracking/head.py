@@ -40,7 +40,6 @@ class Head:
     poses_raw: np.ndarray
     """Before smoothing, which so can be undone or done otherwise."""
     mesh: np.ndarray
-    eye: np.ndarray
     mouth: np.ndarray
     lens: Lens
     dropped: list[tuple[int, int, str]]
@@ -121,7 +120,6 @@ def track(
         poses=_matrices(*steady),
         poses_raw=_matrices(rotations, translations),
         mesh=mesh,
-        eye=_held(_opening(points, _FACE.lids), good, segments),
         mouth=_held(_opening(points, (_FACE.gap,)), good, segments),
         lens=lens,
         dropped=dropped,

@@ -72,21 +72,40 @@ def track(piece: Piece) -> np.ndarray:
     """Points of the piece's frames, ``float32 [stop - start, 478, 2]`` in pixels; NaN: no face."""
     frames = np.load(piece.frames, mmap_mode="r")
     found = np.full((piece.stop - piece.start, POINTS, 2), np.nan, np.float32)
+    for k, (result, own) in enumerate(_followed(piece, frames)):
+        if own is not None:
+            found[k] = _faces(result, frames.shape[1:])[own]
+    return found
+
+
+def blinks(piece: Piece) -> np.ndarray:
+    """How closed each eye is in the piece's frames, ``float32 [stop - start, 2]`` in [0, 1].
+
+    MediaPipe's blendshapes ``eyeBlinkLeft`` and ``eyeBlinkRight``; NaN: no face.
+    """
+    frames = np.load(piece.frames, mmap_mode="r")
+    found = [_lids(result, own) for result, own in _followed(piece, frames, blendshapes=True)]
+    return np.array(found, np.float32).reshape(-1, 2)
+
+
+def _followed(
+    piece: Piece, frames: np.ndarray, *, blendshapes: bool = False
+) -> Iterator[tuple[Any, int | None]]:
+    """The landmarker's results for the piece's own frames, and which face is the subject's."""
     follower = Follower(np.array(piece.subject))
     with quiet():
-        landmarker = _landmarker(piece.model, video=True, most_faces=piece.most_faces)
+        landmarker = _landmarker(
+            piece.model, video=True, most_faces=piece.most_faces, blendshapes=blendshapes
+        )
         try:
             for i in range(piece.begin, piece.stop):
                 time_ms = (i - piece.begin) * _FRAME_MS
-                faces = _faces(
-                    landmarker.detect_for_video(_image(frames[i]), time_ms), frames.shape[1:]
-                )
-                own = follower.pick(list(faces))
-                if i >= piece.start and own is not None:
-                    found[i - piece.start] = faces[own]
+                result = landmarker.detect_for_video(_image(frames[i]), time_ms)
+                own = follower.pick(list(_faces(result, frames.shape[1:])))
+                if i >= piece.start:
+                    yield result, own
         finally:
             landmarker.close()
-    return found
 
 
 def look_for_one(
@@ -123,13 +142,14 @@ def require() -> None:
     _mediapipe()
 
 
-def _landmarker(model: Path, *, video: bool, most_faces: int) -> Any:
+def _landmarker(model: Path, *, video: bool, most_faces: int, blendshapes: bool = False) -> Any:
     _, tasks, vision = _mediapipe()
     mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
     options = vision.FaceLandmarkerOptions(
         base_options=tasks.BaseOptions(model_asset_path=str(model)),
         running_mode=mode,
         num_faces=most_faces,
+        output_face_blendshapes=blendshapes,
     )
     return vision.FaceLandmarker.create_from_options(options)
 
@@ -145,6 +165,13 @@ def _faces(result: Any, shape: tuple[int, ...]) -> np.ndarray:
     height, width = shape[:2]
     faces = [[(p.x * width, p.y * height) for p in face] for face in result.face_landmarks]
     return np.array(faces, np.float32).reshape(-1, POINTS, 2)
+
+
+def _lids(result: Any, own: int | None) -> tuple[float, float]:
+    if own is None:
+        return np.nan, np.nan
+    scores = {shape.category_name: shape.score for shape in result.face_blendshapes[own]}
+    return scores["eyeBlinkLeft"], scores["eyeBlinkRight"]
 
 
 def _mediapipe() -> tuple[Any, Any, Any]:

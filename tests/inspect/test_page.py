@@ -1,0 +1,155 @@
+"""The page carries everything in it, and a capture that is damaged is a sentence."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gstalker import files
+from gstalker.data.capture import Capture
+from gstalker.errors import CaptureError
+from gstalker.inspect import PAGE, inspect, sheet, summary
+from gstalker.inspect.facts import gather
+
+
+@pytest.fixture(scope="module")
+def inspection(tiny_capture, tmp_path_factory):
+    return inspect(tiny_capture.folder, tmp_path_factory.mktemp("inspected"))
+
+
+@pytest.fixture
+def copied(tiny_capture, tmp_path):
+    return shutil.copytree(tiny_capture.folder, tmp_path / "me")
+
+
+class _Tags(HTMLParser):
+    """Every tag with its attributes, and whether all of them are closed."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(inspection):
+    text = inspection.page.read_text()
+    tags = _Tags()
+    tags.feed(text)
+    assert tags.open == []
+    names = {tag for tag, _ in tags.seen}
+    assert not names & {"script", "link", "iframe"}
+    for tag, attributes in tags.seen:
+        for key in ("src", "href", "xlink:href"):
+            assert attributes.get(key, "#").startswith(("#", "data:image/jpeg;base64,")), tag
+    assert "url(http" not in text
+    assert len(text) < 3_000_000
+
+
+def test_the_page_shows_a_dozen_frames_and_the_plate(inspection, tiny_capture):
+    data = re.findall(r"data:image/jpeg;base64,([^\"]+)", inspection.page.read_text())
+    pictures = [Image.open(io.BytesIO(base64.b64decode(d))) for d in data]
+    assert len(pictures) == sheet.FRAMES + 1
+    assert {p.size for p in pictures} == {(sheet.WIDTH_PX, sheet.WIDTH_PX)}
+
+
+def test_curves_take_their_colours_from_the_page(inspection):
+    text = inspection.page.read_text()
+    assert "var(--line0)" in text
+    assert not re.search(r"#0[1-6]0[1-6]0[1-6]", text)
+
+
+def test_the_same_capture_gives_the_same_page(inspection, tiny_capture, tmp_path):
+    again = inspect(tiny_capture.folder, tmp_path)
+    assert again.page.read_bytes() == inspection.page.read_bytes()
+
+
+def test_the_terminal_says_the_verdict_first_and_the_page_last(inspection):
+    lines = inspection.text.splitlines()
+    assert lines[0] == "tiny: fit with cautions"
+    assert lines[2].startswith("  caution: 8.0 s of usable film")
+    assert lines[-1] == str(inspection.page)
+
+
+def test_by_default_the_page_lies_in_the_capture_which_stays_one(copied):
+    before = Capture.open(copied).content_id
+    assert inspect(copied).page == copied / PAGE
+    assert Capture.open(copied).content_id == before
+
+
+def test_a_measured_sync_is_shown_with_its_curve(copied):
+    meta = files.read_json(copied / "capture.json")
+    curve = [[lag, float(np.exp(-((lag - 2) ** 2)))] for lag in range(-10, 11)]
+    meta["sync"] = {"offset_frames": 2.0, "confidence": 0.8, "curve": curve, "applied_frames": 0}
+    files.write_json(copied / "capture.json", meta)
+    found = inspect(copied)
+    assert "+2.00 frames (+80 ms), confidence 0.80" in found.text
+    assert any("--fix-sync" in f.mend for f in found.findings)
+    assert "sound later than lips, frames" in found.page.read_text()
+
+
+def test_without_sync_the_page_says_what_to_run(inspection):
+    assert "n/a: not measured; run: gstalker prepare" in inspection.text
+
+
+def test_the_sheet_holds_the_ends_of_what_the_head_does(tiny_capture):
+    facts = gather(tiny_capture)
+    shots = {shot.why: shot.index for shot in sheet.choose(facts)}
+    assert shots["mouth widest"] == int(np.argmax(tiny_capture.mouth))
+    assert facts.angles[shots["furthest to the right"], 0] == facts.angles[:, 0].max()
+    times = [shot.index for shot in sheet.choose(facts)]
+    assert times == sorted(set(times))
+    assert len(times) == sheet.FRAMES
+
+
+def test_dropped_frames_are_told_with_their_reason(copied):
+    meta = files.read_json(copied / "capture.json")
+    meta["dropped"] = [{"start": 10, "stop": 20, "reason": "no face <found>"}]
+    files.write_json(copied / "capture.json", meta)
+    found = inspect(copied)
+    assert "frames 10 to 19: no face &lt;found&gt;" in found.page.read_text()
+    assert ("dropped", "10 frames (5.0%)") in summary.rows(found.facts)
+
+
+def test_a_capture_without_a_usable_frame_is_a_sentence(copied):
+    meta = files.read_json(copied / "capture.json")
+    meta["dropped"] = [{"start": 0, "stop": meta["frame_count"], "reason": "no face found"}]
+    files.write_json(copied / "capture.json", meta)
+    with pytest.raises(CaptureError, match="no usable frame"):
+        inspect(copied)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "no folder", "a changed picture"])
+def test_a_broken_capture_is_a_sentence_and_leaves_no_page(copied, damage):
+    if damage == "missing":
+        (copied / "poses.npy").unlink()
+    elif damage == "shorter":
+        os.truncate(copied / "masks.npy", 1000)
+    elif damage == "no folder":
+        shutil.rmtree(copied)
+    else:
+        with (copied / "frames.npy").open("r+b") as file:
+            file.seek(-1000, os.SEEK_END)  # a frame that no curve or sheet looks at
+            file.write(b"\x55" * 1000)
+    with pytest.raises(CaptureError, match="gstalker prepare"):
+        inspect(copied)
+    assert not (copied / PAGE).exists()

@@ -1,0 +1,249 @@
+"""Every doubt about a capture has its reason and what mends it, and a good one has none."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gstalker.blinks import Blinking
+from gstalker.inspect.facts import Facts, Misfit, Sound
+from gstalker.inspect.looks import Looks
+from gstalker.inspect.verdict import judge, verdict
+
+F = 25 * 120
+META = {
+    "name": "me",
+    "width": 512,
+    "height": 512,
+    "focal_px": 1700.0,
+    "landmarks": "mediapipe478",
+    "content_id": "0" * 64,
+    "dropped": [],
+    "features": {"whisper": {"dim": 384, "rows_per_frame": 2}},
+    "tracker": {"reprojection_px": 0.6, "smooth_frames": 1.0},
+    "source": {"file": "talk.mp4", "width": 512},
+    "view": {"crop_width": 512},
+}
+
+
+@pytest.fixture
+def good() -> Facts:
+    """Two minutes of a close, sharp, well-recorded talker."""
+    rng = np.random.default_rng(0)
+    looks = Looks(
+        ids=np.arange(0, F, 30),
+        areas=np.tile([0.5, 0.2, 0.296, 0.004], (100, 1)),
+        blur=np.full(100, 0.47),
+        plate_levels=np.full(100, 2.0),
+        cut_off=np.zeros(100, bool),
+        unseen_share=0.5,
+    )
+    sound = Sound(np.full(F, -25.0), np.ones(F, bool), -25.0, -60.0, 0.0)
+    return Facts(
+        folder=Path("captures/me"),
+        meta=META,
+        usable=np.ones(F, bool),
+        segments=[(0, F)],
+        train_frames=2727,
+        test_frames=273,
+        test_start=2727,
+        eye_px=130.0,
+        face_px=280.0,
+        angles=rng.normal(0, 4, (F, 3)),
+        distance_cm=np.full(F, 100.0),
+        jitter_deg=0.09,
+        jitter_px=0.15,
+        misfit=Misfit(np.full(F, 0.6), np.full(468, 0.6)),
+        eye=rng.normal(0.1, 0.01, F),
+        mouth=rng.normal(0.1, 0.045, F),
+        blinking=Blinking((), 120.0, 0.1, 0.02, 0.001),
+        sound=sound,
+        looks=looks,
+        size_bytes=10**9,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _blinks(good: Facts) -> None:
+    from gstalker.blinks import Blink
+
+    blinks = tuple(Blink(k, k + 2, k + 4, 0.02) for k in range(50, F, 60))
+    object.__setattr__(good, "blinking", dataclasses.replace(good.blinking, blinks=blinks))
+
+
+def with_meta(facts: Facts, **changes: object) -> Facts:
+    return dataclasses.replace(facts, meta={**facts.meta, **changes})
+
+
+def with_sound(facts: Facts, **changes: object) -> Facts:
+    return dataclasses.replace(facts, sound=dataclasses.replace(facts.sound, **changes))
+
+
+def with_looks(facts: Facts, **changes: object) -> Facts:
+    return dataclasses.replace(facts, looks=dataclasses.replace(facts.looks, **changes))
+
+
+def shortened(facts: Facts, seconds: float) -> Facts:
+    n = round(seconds * 25)
+    signals = {name: getattr(facts, name)[:n] for name in ("usable", "angles", "eye", "mouth")}
+    return dataclasses.replace(facts, **signals)
+
+
+def sync(offset: float, confidence: float, applied: float = 0) -> dict[str, object]:
+    return {"offset_frames": offset, "confidence": confidence, "applied_frames": applied}
+
+
+def test_a_good_capture_has_no_doubts(good: Facts) -> None:
+    assert judge(good) == []
+    assert verdict(judge(good)) == "fit to train"
+
+
+CAUTIONS = {
+    "29 s": (lambda g: shortened(g, 29), "29.0 s of usable film", "prepare LONGER.mp4"),
+    "a fifth lost": (
+        lambda g: with_meta(
+            dataclasses.replace(g, usable=np.arange(F) % 5 > 0),
+            dropped=[
+                {"start": 0, "stop": 500, "reason": "no face found"},
+                {"start": 500, "stop": 600, "reason": "damaged picture: grey"},
+            ],
+        ),
+        "20% of the frames were dropped, most of them for: no face found",
+        "prepare talk.mp4 captures/me",
+    ),
+    "a small face": (
+        lambda g: with_meta(
+            dataclasses.replace(g, eye_px=30.0, face_px=60.0), view={"crop_width": 1920}
+        ),
+        "60 pixels tall",
+        "crop=head",
+    ),
+    "a small face filmed small": (
+        lambda g: dataclasses.replace(g, eye_px=30.0, face_px=60.0),
+        "lips and teeth will be coarse",
+        "film closer",
+    ),
+    "a blurred mouth": (lambda g: with_looks(g, blur=np.full(100, 0.9)), "0.90", "max_side=256"),
+    "a profile": (
+        lambda g: dataclasses.replace(
+            g, angles=np.where(np.arange(F) < 300, 60, 0)[:, None] + [0, 0, 0]
+        ),
+        "10% of the frames the head is turned by more than 45",
+        "cut these stretches out",
+    ),
+    "shaking poses": (
+        lambda g: dataclasses.replace(g, jitter_px=3.0),
+        "tremble by 3.0 pixels",
+        "smooth_frames=2",
+    ),
+    "another's face": (
+        lambda g: with_meta(g, tracker={"reprojection_px": 3.9}),
+        "misses its landmarks by 3.9 pixels",
+        "focal_px=",
+    ),
+    "late sound": (
+        lambda g: with_meta(g, sync=sync(2.5, 0.7)),
+        "2.5 frames (100 ms)",
+        "--fix-sync",
+    ),
+    "a dub": (lambda g: with_meta(g, sync=sync(0.0, 0.05)), "r = 0.05", "is it this person"),
+    "quiet": (lambda g: with_sound(g, speech_db=-50.0, floor_db=-80.0), "50 dB below", "recording"),
+    "clipped": (lambda g: with_sound(g, clipped_share=0.01), "1.0% of the sound", "recording"),
+    "noise": (lambda g: with_sound(g, floor_db=-30.0), "only 5 dB louder", "recording"),
+    "silence": (lambda g: with_sound(g, speaks=np.arange(F) < 600), "Only 20%", "silence out"),
+    "a calm mouth": (
+        lambda g: dataclasses.replace(g, mouth=g.mouth / 4),
+        "The mouth hardly moves",
+        "in which this person speaks",
+    ),
+    "no mouth mask": (
+        lambda g: with_looks(g, areas=np.tile([0.5, 0.2, 0.3, 0.0], (100, 1))),
+        "no mouth interior",
+        "--redo masks",
+    ),
+    "no blink": (
+        lambda g: dataclasses.replace(g, blinking=Blinking((), 120.0, 0.1, None, 0.001)),
+        "No blink was seen in 120 s",
+        "eye=blendshapes",
+    ),
+    "faint blinks": (
+        lambda g: dataclasses.replace(g, blinking=dataclasses.replace(g.blinking, noise=0.02)),
+        "only 4 times deeper",
+        "eye=blendshapes",
+    ),
+    "a moving camera": (
+        lambda g: with_looks(g, plate_levels=np.full(100, 30.0)),
+        "by 30 levels",
+        "fixed camera",
+    ),
+    "a head cut off": (
+        lambda g: with_looks(g, cut_off=np.arange(100) < 50),
+        "out of the picture in 50%",
+        "air around it",
+    ),
+    "only mel": (
+        lambda g: with_meta(g, features={"mel": {"dim": 80, "rows_per_frame": 4}}),
+        "only sound features are log-mel",
+        "audio=whisper",
+    ),
+    "what prepare said": (
+        lambda g: with_meta(g, cautions=[{"what": "A second face.", "do": "--face 2"}]),
+        "A second face.",
+        "--face 2",
+    ),
+}
+FATAL = {
+    "4 s": (lambda g: shortened(g, 4), "4.0 s of usable film are too little", "LONGER"),
+    "no test": (lambda g: dataclasses.replace(g, test_frames=0), "0 to test with", "LONGER"),
+    "a dot": (lambda g: dataclasses.replace(g, eye_px=10.0), "one or two pixels", "closer"),
+    "silent": (lambda g: with_sound(g, speech_db=-70.0), "as good as silent", "recording"),
+    "a still mouth": (
+        lambda g: dataclasses.replace(g, mouth=np.full(F, 0.1)),
+        "does not move",
+        "speaks",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CAUTIONS.values(), ids=CAUTIONS)
+def test_one_fault_is_one_caution_with_what_mends_it(good: Facts, case) -> None:
+    spoil, words, mend = case
+    findings = judge(spoil(good))
+    assert [f.severity for f in findings] == ["caution"]
+    assert words in findings[0].sentence
+    assert mend in findings[0].mend
+    assert verdict(findings) == "fit with cautions"
+
+
+@pytest.mark.parametrize("case", FATAL.values(), ids=FATAL)
+def test_what_cannot_be_trained_is_not_fit(good: Facts, case) -> None:
+    spoil, words, mend = case
+    first = judge(spoil(good))[0]
+    assert first.severity == "fatal"
+    assert words in first.sentence
+    assert mend in first.mend
+    assert verdict([first]) == "not fit"
+
+
+def test_the_fatal_come_first(good: Facts) -> None:
+    both = with_looks(dataclasses.replace(good, test_frames=0), blur=np.full(100, 0.9))
+    assert [f.severity for f in judge(both)] == ["fatal", "caution"]
+
+
+def test_a_corrected_offset_and_one_frame_are_no_faults(good: Facts) -> None:
+    assert judge(with_meta(good, sync=sync(3.0, 0.6, applied=3))) == []
+    assert judge(with_meta(good, sync=sync(-1.0, 0.6))) == []
+    assert judge(with_meta(good, sync={"offset_frames": None, "reason": "too short"})) == []
+
+
+def test_eyes_that_were_chosen_constant_are_no_fault(good: Facts) -> None:
+    still = dataclasses.replace(good, eye=np.ones(F))
+    assert judge(dataclasses.replace(still, blinking=Blinking((), 120.0, 1.0, None, 0.0))) == []
+
+
+def test_names_with_spaces_are_quoted_in_commands(good: Facts) -> None:
+    spaced = with_meta(good, source={"file": "my talk.mp4", "width": 512}, sync=sync(5, 0.9))
+    assert judge(spaced)[0].mend == "gstalker prepare 'my talk.mp4' captures/me --fix-sync"

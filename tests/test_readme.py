@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from gstalker import cli, config
+from gstalker.experiment.head import Head
 from gstalker.prepare import PrepareConfig
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +75,7 @@ def test_every_path_of_the_tree_exists():
 
 
 def test_the_notebook_block_runs(tiny_capture, tmp_path, monkeypatch):
-    (block,) = _blocks("python")
+    _, block = _blocks("python")
     monkeypatch.chdir(tmp_path)
     block = block.replace('"captures/me"', repr(str(tiny_capture.folder))).replace("8000)", "500)")
     quiet = "logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=-1"
@@ -82,3 +84,17 @@ def test_the_notebook_block_runs(tiny_capture, tmp_path, monkeypatch):
     names: dict[str, object] = {}
     exec(compile(ast.parse(block), "README.md", "exec"), names)
     assert names["talker"].trainer.global_step == STEPS
+
+
+def test_the_streaming_block_asks_for_what_a_head_has(monkeypatch):
+    block, _ = _blocks("python")
+    shown = []
+
+    def stream(self, audio_chunks, poses=None, eyes=None):
+        return iter(audio_chunks)
+
+    assert list(signature(stream).parameters) == list(signature(Head.stream).parameters)
+    monkeypatch.setattr(Head, "stream", stream)
+    monkeypatch.setattr(Head, "open", lambda run: Head.__new__(Head))
+    exec(compile(block, "README.md", "exec"), {"chunks_of_sound": [1, 2], "show": shown.append})
+    assert shown == [1, 2]

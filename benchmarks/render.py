@@ -29,23 +29,30 @@ SECONDS = 8.0
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
+    head_arguments(parser)
+    parser.add_argument("--speech", type=float, default=SECONDS, help="seconds of sound")
+
+
+def head_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose head."""
     parser.add_argument("--head", type=Path, metavar="RUN", help="a trained run, not the synthetic")
     parser.add_argument("--gaussians", type=int, default=30_000, metavar="N", help="synthetic only")
     parser.add_argument("--size", type=int, default=512, help="side in pixels; synthetic only")
-    parser.add_argument("--speech", type=float, default=SECONDS, help="seconds of sound")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keeps what is made on the way")
 
 
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Drive a head."""
     with work_folder(choices.work) as work:
-        if choices.head:
-            head = RunFolder.open(choices.head)
-        else:
-            capture = speaking_capture(work, size=choices.size)
-            steps = {"static": 60, "deform": 40}
-            head = train_for_a_moment(capture, work, choices.gaussians, steps)
-        measure(bench, head, work, choices.speech)
+        measure(bench, chosen_head(choices, work), work, choices.speech)
+
+
+def chosen_head(choices: argparse.Namespace, work: Path) -> RunFolder:
+    """The run asked for, or a synthetic one."""
+    if choices.head:
+        return RunFolder.open(choices.head)
+    capture = speaking_capture(work, size=choices.size)
+    return train_for_a_moment(capture, work, choices.gaussians, {"static": 60, "deform": 40})
 
 
 def measure(bench: Bench, head: RunFolder, work: Path, seconds: float = SECONDS) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.captures import speaking_capture, work_folder
+from benchmarks.captures import work_folder
 from benchmarks.harness import Bench, Clock, Counts, Result, rate_result
 from benchmarks.quality import value_of
-from benchmarks.step import train_for_a_moment
+from benchmarks.render import chosen_head, head_arguments
 from gstalker.data.capture import FPS, SAMPLES_PER_FRAME, Capture
 from gstalker.experiment.head import Head
 from gstalker.experiment.runs import RunFolder
@@ -30,22 +29,13 @@ SKIPPED = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
-    parser.add_argument("--head", type=Path, metavar="RUN", help="a trained run, not the synthetic")
-    parser.add_argument("--gaussians", type=int, default=30_000, metavar="N", help="synthetic only")
-    parser.add_argument("--size", type=int, default=512, help="side in pixels; synthetic only")
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keeps what is made on the way")
+    head_arguments(parser)
 
 
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Stream a head."""
     with work_folder(choices.work) as work:
-        if choices.head:
-            head = RunFolder.open(choices.head)
-        else:
-            capture = speaking_capture(work, size=choices.size)
-            steps = {"static": 60, "deform": 40}
-            head = train_for_a_moment(capture, work, choices.gaussians, steps)
-        measure(bench, head)
+        measure(bench, chosen_head(choices, work))
 
 
 def measure(bench: Bench, run_folder: RunFolder) -> None:

@@ -302,6 +302,12 @@ class Recipe:
             side = "late" if offset > 0 else "early"
             what = f"the sound is {abs(offset):.1f} frames {side}"
             found.append({"what": what, "do": self.mend_command})
+        people = self.note("people")["people"]
+        if len(people) > 1:
+            number = [person["subject"] for person in people].index(True) + 1
+            what = f"{len(people)} faces are seen; number {number} from the left is taken"
+            other = f"to take another: face=1 to face={len(people)} with the same command"
+            found.append({"what": what, "do": other})
         return found
 
     def _report(self, capture: Capture, spent: dict[str, float]) -> None:

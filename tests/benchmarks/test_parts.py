@@ -7,7 +7,18 @@ import pytest
 import torch
 from benchmarks.scenes import Scene, head_scene, resampled, scaled
 
-from benchmarks import captures, encode, loss, memory, plot, prepare, rasterize, render, step
+from benchmarks import (
+    captures,
+    encode,
+    loss,
+    memory,
+    plot,
+    prepare,
+    rasterize,
+    render,
+    step,
+    stream,
+)
 from gstalker.encode.frequency import Frequency
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import GSTalkerError
@@ -92,6 +103,20 @@ def test_the_first_pictures_do_not_count():
     now = iter([*range(0, 60, 10), *(52 + k // 2 * 2 for k in range(24))])
     frames = iter([np.zeros((2, 2, 3), np.uint8)] * 30)
     assert render.frame_times(frames, lambda: next(now)) == [1, 1]
+
+
+def test_streamed_pictures_are_timed_by_tens():
+    gaps = [9.0] * 5 + [1.0, 3.0] * 10 + [7.0]
+    assert stream.over_stretches(gaps) == [2.0, 2.0]
+    assert stream.over_stretches([4.0, 2.0]) == [2.0]
+
+
+def test_test_frames_are_streamed_take_by_take(tiny_capture):
+    stretches = stream.stretches_of(tiny_capture)
+    assert np.array_equal(np.concatenate(stretches), tiny_capture.split()[1])
+    for ids in stretches:
+        assert (np.diff(ids) == 1).all()
+        assert tiny_capture.segment_of(ids[0]) == tiny_capture.segment_of(ids[-1])
 
 
 def test_few_pictures_are_one_stretch():

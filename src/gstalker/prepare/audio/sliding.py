@@ -45,7 +45,7 @@ class SlidingEncoder:
         chunk = len(typical) // ROW_SAMPLES
         self.longest = min(chunk, round(LONGEST_S * 16_000 / ROW_SAMPLES))
         """Rows heard at once, at most."""
-        places = torch.arange(self.longest + 2, POSITIONS, EVERY)
+        places = torch.arange(chunk + 2, POSITIONS, EVERY)  # the silence behind it
         self._quiet = self._encoder.remember(torch.from_numpy(typical), places)
 
     @torch.no_grad()

@@ -99,11 +99,16 @@ def test_by_default_the_page_lies_in_the_capture_which_stays_one(copied):
 def test_a_measured_sync_is_shown_with_its_curve(copied):
     meta = files.read_json(copied / "capture.json")
     curve = [[lag, float(np.exp(-((lag - 2) ** 2)))] for lag in range(-10, 11)]
-    meta["sync"] = {"offset_frames": 2.0, "confidence": 0.8, "curve": curve, "applied_frames": 0}
+    meta["sync"] = {
+        "offset_frames": 2.0,
+        "stderr_frames": 0.31,
+        "foreign_r": 0.1,
+        "curve": curve,
+        "applied_frames": 0,
+    }
     files.write_json(copied / "capture.json", meta)
     found = inspect(copied)
-    assert "+2.00 frames (+80 ms), confidence 0.80" in found.text
-    assert any("--fix-sync" in f.mend for f in found.findings)
+    assert "+2.00 frames (+80 ms), known to 0.31 frames" in found.text
     assert "sound later than lips, frames" in found.page.read_text()
 
 

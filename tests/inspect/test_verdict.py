@@ -92,10 +92,6 @@ def shortened(facts: Facts, seconds: float) -> Facts:
     return dataclasses.replace(facts, **signals)
 
 
-def sync(offset: float, confidence: float, applied: float = 0) -> dict[str, object]:
-    return {"offset_frames": offset, "confidence": confidence, "applied_frames": applied}
-
-
 def test_a_good_capture_has_no_doubts(good: Facts) -> None:
     assert judge(good) == []
     assert verdict(judge(good)) == "fit to train"
@@ -144,12 +140,11 @@ CAUTIONS = {
         "misses its landmarks by 3.9 pixels",
         "focal_px=",
     ),
-    "late sound": (
-        lambda g: with_meta(g, sync=sync(2.5, 0.7)),
-        "2.5 frames (100 ms)",
-        "--fix-sync",
+    "a dub": (
+        lambda g: with_meta(g, sync={"offset_frames": None, "reason": "no lag stands out"}),
+        "no lag stands out",
+        "is it this person",
     ),
-    "a dub": (lambda g: with_meta(g, sync=sync(0.0, 0.05)), "r = 0.05", "is it this person"),
     "quiet": (lambda g: with_sound(g, speech_db=-50.0, floor_db=-80.0), "50 dB below", "recording"),
     "clipped": (lambda g: with_sound(g, clipped_share=0.01), "1.0% of the sound", "recording"),
     "noise": (lambda g: with_sound(g, floor_db=-30.0), "only 5 dB louder", "recording"),
@@ -233,10 +228,8 @@ def test_the_fatal_come_first(good: Facts) -> None:
     assert [f.severity for f in judge(both)] == ["fatal", "caution"]
 
 
-def test_a_corrected_offset_and_one_frame_are_no_faults(good: Facts) -> None:
-    assert judge(with_meta(good, sync=sync(3.0, 0.6, applied=3))) == []
-    assert judge(with_meta(good, sync=sync(-1.0, 0.6))) == []
-    assert judge(with_meta(good, sync={"offset_frames": None, "reason": "too short"})) == []
+def test_a_known_offset_is_left_to_the_cautions_of_prepare(good: Facts) -> None:
+    assert judge(with_meta(good, sync={"offset_frames": 3.0, "reason": ""})) == []
 
 
 def test_eyes_that_were_chosen_constant_are_no_fault(good: Facts) -> None:
@@ -245,5 +238,6 @@ def test_eyes_that_were_chosen_constant_are_no_fault(good: Facts) -> None:
 
 
 def test_names_with_spaces_are_quoted_in_commands(good: Facts) -> None:
-    spaced = with_meta(good, source={"file": "my talk.mp4", "width": 512}, sync=sync(5, 0.9))
-    assert judge(spaced)[0].mend == "gstalker prepare 'my talk.mp4' captures/me --fix-sync"
+    spaced = with_meta(good, source={"file": "my talk.mp4", "width": 512})
+    (doubt,) = judge(with_sound(spaced, speech_db=-50.0, floor_db=-80.0))
+    assert doubt.mend.endswith("gstalker prepare 'my talk.mp4' captures/me")

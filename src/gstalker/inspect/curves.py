@@ -105,6 +105,8 @@ def sync(facts: Facts) -> str:
         axes.plot(curve[:, 0], curve[:, 1], color=_LINES[0], lw=1.5)
         if found.get("offset_frames") is not None:
             axes.axvline(float(found["offset_frames"]), color=_LINES[1], lw=1.2)
+        if found.get("foreign_r") is not None:
+            axes.axhline(float(found["foreign_r"]), color=_FAINT, lw=1, ls="--")
         axes.axvline(0, color=_FAINT, lw=1)
 
     span = (float(curve[:, 0].min()), float(curve[:, 0].max()))

@@ -46,8 +46,8 @@ def sync_sentence(facts: Facts) -> str:
     if offset is None:
         return f"n/a: {sync.get('reason') or 'it could not be measured'}"
     parts = [f"{float(offset):+.2f} frames ({float(offset) * 40:+.0f} ms)"]
-    if sync.get("confidence") is not None:
-        parts.append(f"confidence {float(sync['confidence']):.2f}")
+    if sync.get("stderr_frames") is not None:
+        parts.append(f"known to {float(sync['stderr_frames']):.2f} frames")
     if sync.get("applied_frames"):
         parts.append(f"corrected by {float(sync['applied_frames']):+.2f} frames")
     if sync.get("reason"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gstalker import process
 from gstalker.data.capture import Capture
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,7 @@ TINY_SECONDS, TINY_SIZE, TINY_TAKES = 8.0, 64, 2
 def pytest_configure(config: pytest.Config) -> None:
     """Two threads: what the smallest machine that we promise has, so timings resemble its own."""
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    process.ignore_profiling()
 
 
 @pytest.fixture(scope="session", autouse=True)

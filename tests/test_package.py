@@ -54,3 +54,15 @@ print(libc.mallinfo2().hblks - before)
         for how in ("plain", "tuned")
     }
     assert mapped == {"plain": 1, "tuned": 0}
+
+
+def test_a_stray_profiling_signal_does_not_end_the_program():
+    code = """
+import os, signal
+from gstalker import process
+process.tune()
+os.kill(os.getpid(), signal.SIGPROF)
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "alive"

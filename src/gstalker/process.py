@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -20,6 +21,7 @@ _TRIM_THRESHOLD_BYTES = 1 << 30
 
 def tune() -> None:
     """Make the settings; what the environment already says stays."""
+    ignore_profiling()
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
@@ -29,3 +31,13 @@ def tune() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
     if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
         mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+
+
+def ignore_profiling() -> None:
+    """Let a stray SIGPROF pass, whose default is to end the process.
+
+    MediaPipe's library brings a profiler that may signal the process. Long runs that used it have
+    been seen to end with "Profiling timer expired"; none did that ignored the signal.
+    """
+    if signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)

@@ -70,6 +70,7 @@ def quiet() -> Iterator[None]:
 def _start(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it is gone, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_IGN)  # see ``process.ignore_profiling``
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -29,6 +29,7 @@ INSTALL_LINES = {
         "'git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch'   (needs nvcc)"
     ),
     "transformers": "pip install 'gstalker[speech]'",
+    "triton": "pip install triton",
     "wandb": "pip install 'gstalker[wandb]'",
 }
 """What to type for an optional package, by the name it is imported under."""

@@ -21,6 +21,7 @@ from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.methods import Performer, StagePlan
 from gstalker.render import make_rasterizer
+from gstalker.stages import fuse
 from gstalker.stages.deform import DeformConfig, DeformStage
 from gstalker.stages.handoff import Handoff, load_tensors
 from gstalker.stages.performer import StagePerformer
@@ -125,9 +126,10 @@ class GSTalker:
     # ------------------------------------------------------------------ stage one
 
     def _static(self, folder: Path) -> StaticStage:
-        return StaticStage(
+        stage = StaticStage(
             self._first_cloud(), self.rest_viewmat, self.rasterizer, self.config.static
         )
+        return stage.fuse() if fuse.wanted(self.device) else stage
 
     def _leave_handoff(self, stage: L.LightningModule, folder: Path) -> None:
         assert isinstance(stage, StaticStage)
@@ -203,7 +205,8 @@ class GSTalker:
     def _empty_deform(self, handoff: Handoff) -> DeformStage:
         dim = self.capture.meta["features"][self.features]["dim"]
         poses = self.capture.poses[self.train_ids]
-        return DeformStage(handoff, dim, poses, self.rasterizer, self.config.deform)
+        stage = DeformStage(handoff, dim, poses, self.rasterizer, self.config.deform)
+        return stage.fuse() if fuse.wanted(self.device) else stage
 
     def _leave_model(self, stage: L.LightningModule, folder: Path) -> None:
         content = {

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gstalker.errors import BackendMissing
 from gstalker.gaussians.harmonics import sh_to_rgb
+from gstalker.plugins import INSTALL_LINES
 from gstalker.render import gpu
 from gstalker.render.compose import laid_over
 from gstalker.render.reference import NEAR, view_directions
@@ -44,8 +45,7 @@ class InriaRasterizer:
             raise BackendMissing(
                 "rasterizer 'inria' was asked for, but diff-gaussian-rasterization is not "
                 "installed.\n"
-                "  Install it on a CUDA machine with: pip install "
-                "git+https://github.com/graphdeco-inria/diff-gaussian-rasterization\n"
+                f"  Install it with: {INSTALL_LINES['diff_gaussian_rasterization']}\n"
                 "  or use: rasterizer.name=native"
             ) from error
         gpu.need_device("inria")

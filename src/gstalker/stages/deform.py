@@ -20,10 +20,12 @@ from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
 from gstalker.deform.place import Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
+from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
+from gstalker.stages.fuse import fused
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates, cameras
@@ -146,6 +148,7 @@ class DeformStage(L.LightningModule):
         if config.torso is not None and len(torso.index):
             numbers = pose_numbers(poses, self.rest_viewmat)
             self.torso = PoseField(self.anchors, numbers, config.torso)
+        self._move, self._encode, self._loss = self._moved, self.field.encode, l1_dssim
         self._face_code: Tensor | None = None
         self._torso_code: Tensor | None = None
         # In a tuple, so that it is no part of the module: it is never trained and never stored.
@@ -157,15 +160,26 @@ class DeformStage(L.LightningModule):
 
     def splats(self, camera: Camera, code: Tensor) -> Splats:
         """The cloud as one frame's camera (B = 1) must see it under an audio code ``[A]``."""
-        viewmat = camera.viewmats[0]
-        changes = self.field.answer(self._face_features(), code)
+        torso = None if self.torso is None else self._torso_features(self.torso)
+        return self._move(camera.viewmats[0], code, self._face_features(), torso)
+
+    def _moved(self, viewmat: Tensor, code: Tensor, face: Tensor, torso: Tensor | None) -> Splats:
+        """The cloud under a pose and a code, its position features at hand."""
+        changes = self.field.answer(face, code)
         shift = None
-        if self.torso is not None:
-            pose = pose_numbers(viewmat, self.rest_viewmat)
-            moved = self.torso.answer(self._torso_features(self.torso), pose)
+        if self.torso is not None and torso is not None:
+            moved = self.torso.answer(torso, pose_numbers(viewmat, self.rest_viewmat))
             shift = moved, Rows(self.torso_index, self.torso_slot)
         rows = Rows(self.face_index, self.face_slot)
         return place(self.cloud, viewmat, self.rest_viewmat, changes=(changes, rows), shift=shift)
+
+    def fuse(self, backend: str = "inductor") -> DeformStage:
+        """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
+        self._move = fused(self._moved, backend)
+        self._loss = fused(l1_dssim, backend)
+        if isinstance(self.field.encoder, HashTriPlane):  # others bring kernels of their own
+            self._encode = fused(self.field.encode, backend)
+        return self
 
     def render(self, camera: Camera, code: Tensor, background: Tensor) -> Render:
         """Draw the head for one frame's camera (B = 1) and audio code ``[A]``, over a picture."""
@@ -183,7 +197,7 @@ class DeformStage(L.LightningModule):
     def _encode_face(self) -> Tensor:
         # Where a Gaussian rests decides how it moves, but must not drift in order to move better.
         # The place that it learns, not that of the handoff: the latter cost 0.4 dB on the mouth.
-        return self.field.encode(self.cloud.means.detach().index_select(0, self.face_index))
+        return self._encode(self.cloud.means.detach().index_select(0, self.face_index))
 
     def _torso_features(self, torso: PoseField) -> Tensor:
         """Position code of the torso, which holds nothing that learns."""
@@ -212,7 +226,7 @@ class DeformStage(L.LightningModule):
         """L1 and D-SSIM of the whole frame, and the mouth again."""
         render = self.render(batch.camera, self.codes(batch)[0], batch.background)
         picture = render.image
-        loss = l1_dssim(
+        loss = self._loss(
             picture,
             batch.image,
             self.config.dssim_weight,

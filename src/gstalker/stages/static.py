@@ -17,6 +17,7 @@ from gstalker.deform.place import place
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
+from gstalker.stages.fuse import fused
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.types import Camera, FrameBatch, Render, Splats
 
@@ -78,6 +79,12 @@ class StaticStage(L.LightningModule):
         self.rasterizer = rasterizer
         self.config = config or StaticConfig()
         self.register_buffer("rest_viewmat", rest_viewmat.clone())
+        self._loss = l1_dssim
+
+    def fuse(self, backend: str = "inductor") -> StaticStage:
+        """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
+        self._loss = fused(l1_dssim, backend)  # the cloud grows: its own part would be made anew
+        return self
 
     def render(self, camera: Camera, background: Tensor) -> Render:
         """Draw the head for one frame's camera (B = 1) over ``background [H, W, 3]``."""
@@ -95,7 +102,7 @@ class StaticStage(L.LightningModule):
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM between one frame and its picture."""
         render = self.render(batch.camera, batch.background)
-        loss = l1_dssim(render.image, batch.image, self.config.dssim_weight)
+        loss = self._loss(render.image, batch.image, self.config.dssim_weight)
         return {"loss": loss, "render": render}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:

@@ -67,6 +67,41 @@ def test_a_head_of_imported_features_cannot_hear_a_new_voice(tiny_capture, speec
         speech_track(speech, tiny_capture, "deepspeech")
 
 
+@pytest.fixture
+def deepspeech_head(tiny_capture, monkeypatch):
+    """The capture, as if its sound had been heard by another program."""
+    told = {"rows_per_frame": 2, "dim": 29, "source": "DeepSpeech", "imported": {"file": "a.npy"}}
+    monkeypatch.setitem(tiny_capture.meta, "features", {"deepspeech": told})
+    return tiny_capture
+
+
+def test_a_new_voice_is_heard_through_features_of_the_same_program(
+    deepspeech_head, speech, tmp_path
+):
+    frames = -(-len(speech) // 640)
+    rows = np.random.default_rng(0).normal(size=(2 * frames + 16, 29)).astype(np.float32)
+    windows = np.stack([rows[2 * i : 2 * i + 16] for i in range(frames)])  # frame i: rows 8 and 9
+    np.save(tmp_path / "aud.npy", windows)
+    track = speech_track(speech, deepspeech_head, "deepspeech", tmp_path / "aud.npy")
+    assert track.frame_count == frames
+    np.testing.assert_array_equal(track.features, rows[8 : 8 + 2 * frames])
+
+
+def test_features_of_another_program_or_length_are_refused(deepspeech_head, speech, tmp_path):
+    frames = -(-len(speech) // 640)
+    np.save(tmp_path / "hubert.npy", np.zeros((frames, 2, 1024), np.float32))
+    with pytest.raises(CaptureError, match="holds HuBERT.*hears 'deepspeech' with 29"):
+        speech_track(speech, deepspeech_head, "deepspeech", tmp_path / "hubert.npy")
+    np.save(tmp_path / "short.npy", np.zeros((frames - 3, 16, 29), np.float32))
+    with pytest.raises(CaptureError, match=f"{frames - 3} frames, but there are {frames}"):
+        speech_track(speech, deepspeech_head, "deepspeech", tmp_path / "short.npy")
+
+
+def test_a_head_that_hears_our_own_features_takes_nobody_elses(tiny_capture, speech, tmp_path):
+    with pytest.raises(CaptureError, match="made here.*Leave audio_features out"):
+        speech_track(speech, tiny_capture, "mel", tmp_path / "aud.npy")
+
+
 def pieces(samples, length):
     return (samples[k : k + length] for k in range(0, len(samples), length))
 

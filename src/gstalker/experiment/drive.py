@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -32,6 +33,9 @@ class DriveConfig:
     ``.csv`` with one opening a frame, in the unit of the capture's ``eye.npy``."""
     blink_seed: int = 0
     """Of ``natural``."""
+    audio_features: str = ""
+    """A ``.npy`` with the features of this sound, for a head that hears features which another
+    program makes: made by that very program."""
 
 
 def drive(
@@ -62,6 +66,7 @@ def drive(
         RunError: the run is not trained or damaged.
         ConfigError: a choice cannot be made.
         MediaError: the speech, the filmed video or a file of openings cannot be used; says why.
+        CaptureError: the sound cannot be heard as the capture's own was.
     """
     own = [c for c in choices if c.partition("=")[0] in {f.name for f in fields(DriveConfig)}]
     chosen = configuration.from_overrides(DriveConfig, own)
@@ -78,7 +83,8 @@ def drive(
     eyes = blinking.eyes(head.capture, chosen.blink, chosen.blink_seed, frames=total)
     if eyes is not None:
         looks["eyes"] = eyes
-    pictures = head.frames(samples, **looks)
+    made = Path(chosen.audio_features) if chosen.audio_features else None
+    pictures = head.frames(samples, **looks, made=made)
     if filmed is not None:
         pictures = filmed.around(pictures)
     with MovieWriter(out, width, height, samples, RATE_HZ) as movie:

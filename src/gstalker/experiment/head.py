@@ -83,6 +83,7 @@ class Head:
         poses: Iterable[Any] | None = None,
         eyes: Iterable[float] | None = None,
         *,
+        made: Path | None = None,
         threads: int | None = None,
     ) -> Iterator[np.ndarray]:
         """The head speaking a whole recording, ``uint8 [H, W, 3]`` for every 40 ms of it.
@@ -95,14 +96,17 @@ class Head:
                 through the steadiest stretch of its training.
             eyes: eye opening for each frame, in deviations from the training mean; by default as
                 in that stretch.
+            made: the sound's features as another program made them, for a head that hears such; see
+                :func:`gstalker.prepare.audio.imported.read_features`.
             threads: frames painted at the same time; by default as many as torch has threads. The
                 pictures do not depend on it.
 
         Raises:
             ValueError: the sound is no such array; or, when their frame is due, poses or eyes are
                 too few or misshapen.
+            CaptureError: the sound cannot be heard as the capture's own was.
         """
-        track = speech_track(checked_sound(samples), self.capture, self.features)
+        track = speech_track(checked_sound(samples), self.capture, self.features, made)
         return self._paint_all(track, self._looks(poses, eyes), threads or torch.get_num_threads())
 
     def stream(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
 from gstalker.data.windows import NEIGHBOURS, ROWS, AudioTrack
-from gstalker.errors import ConfigError
+from gstalker.errors import CaptureError, ConfigError
 from gstalker.prepare import audio as sound
 from gstalker.prepare.audio import mel
+from gstalker.prepare.audio.imported import read_features
 from gstalker.prepare.audio.sliding import SlidingEncoder
 
 LOOKAHEAD = 5
@@ -44,25 +46,48 @@ def checked_sound(samples: Any) -> np.ndarray:
     return np.clip(found, -1, 1)
 
 
-def speech_track(samples: np.ndarray, capture: Capture, features: str) -> AudioTrack:
+def speech_track(
+    samples: np.ndarray, capture: Capture, features: str, made: Path | None = None
+) -> AudioTrack:
     """Features of foreign speech, made as the capture's own were.
 
     Args:
         samples: ``float32 [S]`` at 16 kHz; the last frame is filled up with silence.
         capture: whose features to imitate.
         features: their kind.
+        made: their file, where the capture's own came from another program as well.
 
     Raises:
         ValueError: there are no samples.
-        CaptureError: the model that heard the capture is not the one that is here.
+        CaptureError: the model that heard the capture is not the one that is here, or the file is
+            not of its features.
     """
-    sound.check_model(features, capture.meta["features"][features])
     if len(samples) == 0:
         raise ValueError("expected some sound, but got 0 samples")
     frames = math.ceil(len(samples) / SAMPLES_PER_FRAME)
+    if made is not None:
+        rows = _made_elsewhere(made, frames, capture, features)
+        return AudioTrack(rows, capture.rows_per_frame(features), [(0, frames)])
+    sound.check_model(features, capture.meta["features"][features])
     chunk_s = float(capture.meta["features"][features]["chunk_s"])
     rows = sound.extract(features, samples, None, chunk_s)
     return AudioTrack(rows, capture.rows_per_frame(features), [(0, frames)])
+
+
+def _made_elsewhere(path: Path, frames: int, capture: Capture, features: str) -> np.ndarray:
+    told = capture.meta["features"][features]
+    if "imported" not in told:
+        raise CaptureError(
+            f"this head hears '{features}' features that are made here; another program's would be "
+            "another language to it. Leave audio_features out."
+        )
+    found = read_features(path, frames)
+    if (found.kind, *found.rows.shape[1:]) != (features, told["dim"]):
+        raise CaptureError(
+            f"{path} holds {found.source}, but this head hears '{features}' with {told['dim']} "
+            f"numbers a row ({told['source']}).\n  Make them with the program that made those."
+        )
+    return found.rows
 
 
 class Ear(Protocol):

@@ -119,7 +119,8 @@ def check_model(kind: str, remembered: Mapping[str, Any]) -> None:
             f"this head hears '{kind}' features that another program made "
             f"({remembered['imported']['file']}), and which model made them is not known, so no "
             "other voice can be turned into them here.\n"
-            "  Train it on features that are made here: gstalker prepare VIDEO OUT audio=whisper"
+            "  Give this sound's features, made by that program: audio_features=FILE.npy\n"
+            "  or train on features that are made here: gstalker prepare VIDEO OUT audio=whisper"
         )
     if kind not in MODELS:
         return

@@ -59,7 +59,7 @@ class Imported:
 
 
 def read_features(path: Path, frames: int) -> Imported:
-    """Read features of a video with ``frames`` frames.
+    """Read features of a sound as long as ``frames`` video frames.
 
     Raises:
         CaptureError: the file is missing, no such array, of no known shape, of another length, or
@@ -79,8 +79,8 @@ def read_features(path: Path, frames: int) -> Imported:
         )
     if abs(len(array) - frames) > SLACK_FRAMES:
         raise CaptureError(
-            f"{path} holds sound features for {len(array)} frames, but the video has {frames} at "
-            "25 a second.\n  Make them from the sound of this very video, or name the right file."
+            f"{path} holds sound features for {len(array)} frames, but there are {frames} at 25 a "
+            "second.\n  Make them from this very sound, or name the right file."
         )
     if not np.isfinite(array).all():
         raise CaptureError(f"{path} holds sound features that are not numbers.")

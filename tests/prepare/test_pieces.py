@@ -74,3 +74,66 @@ def test_forgotten_pieces_are_gone(jobs, tmp_path):
     list(pieces.resumed(Worker(), jobs, 1, tmp_path / "pieces"))
     pieces.forget(tmp_path / "pieces")
     assert not (tmp_path / "pieces").exists()
+
+
+SHAPE = (5, 2, 3)
+
+
+def row(k):
+    return np.full(SHAPE[1:], k, np.uint8)
+
+
+class Maker:
+    """Makes rows from a number on, remembers which, and may be killed at one."""
+
+    def __init__(self, dies_at=None):
+        self.did, self.dies_at = [], dies_at
+
+    def __call__(self, done):
+        for k in range(done, SHAPE[0]):
+            if k == self.dies_at:
+                raise KeyboardInterrupt
+            self.did.append(k)
+            yield row(k)
+
+
+def grow(tmp_path, maker, key="a"):
+    return list(pieces.grown(tmp_path / "rows.npy", key, SHAPE, maker))
+
+
+def test_rows_grow_on_from_where_they_were_killed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        grow(tmp_path, Maker(dies_at=3))
+    assert not (tmp_path / "rows.npy").exists()
+    second = Maker()
+    seen = grow(tmp_path, second)
+    assert second.did == [3, 4]
+    np.testing.assert_array_equal(seen, [row(k) for k in range(5)])
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy", allow_pickle=False), seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
+
+
+def test_half_a_row_is_made_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        grow(tmp_path, Maker(dies_at=3))
+    (part,) = tmp_path.glob(".rows-*")
+    part.write_bytes(part.read_bytes()[:-1])  # killed while the third was written
+    second = Maker()
+    grow(tmp_path, second)
+    assert second.did == [2, 3, 4]
+    assert np.load(tmp_path / "rows.npy")[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_was_begun_of_another_video_is_removed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        grow(tmp_path, Maker(dies_at=3), key="b")
+    second = Maker()
+    grow(tmp_path, second)
+    assert second.did == [0, 1, 2, 3, 4]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
+
+
+def test_a_maker_that_stops_early_leaves_no_file_of_too_few_rows(tmp_path):
+    with pytest.raises(ValueError, match="expected 5 rows, but got 2"):
+        list(pieces.grown(tmp_path / "rows.npy", "a", SHAPE, lambda done: iter([row(0), row(1)])))
+    assert not (tmp_path / "rows.npy").exists()

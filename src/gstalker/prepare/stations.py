@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -100,18 +101,30 @@ class Stations:
 
     def frames(self) -> None:
         """Pictures and their small copies."""
+        import cv2
+
         recipe = self._recipe
         view = video.View(**recipe.note("view"))
         count = recipe.frame_count
         side = min(takes.THUMB_SIDE / min(view.width, view.height), 1.0)
         size = max(round(view.width * side), 1), max(round(view.height * side), 1)
-        pictures = video.pictures(recipe.source, view, range(count), recipe.config.reader)
+        pictures = pieces.grown(
+            self._out / "frames.npy",
+            pieces.key_of(recipe.sha256, dataclasses.asdict(view), recipe.config.reader),
+            (count, view.height, view.width, 3),
+            lambda done: video.pictures(
+                recipe.source, view, range(done, count), recipe.config.reader
+            ),
+        )
+        sums = np.empty(count, np.uint32)
         with files.replacing(self._work / "thumbs.npy") as temporary:
             shape = (count, size[1], size[0], 3)
             thumbs = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            seen = _bar(_copied_small(pictures, thumbs, size), "frames", count)
-            self._writer.frames(seen, count, view.height, view.width)
+            for k, picture in enumerate(_bar(pictures, "frames", count)):
+                thumbs[k] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+                sums[k] = zlib.crc32(np.ascontiguousarray(picture).data)
             thumbs.flush()
+        self._writer.array("checksums", sums)
 
     def takes(self) -> None:
         """Cuts and damaged pictures."""
@@ -312,16 +325,6 @@ class Stations:
     def _workers(self) -> int:
         """Starting a process costs as much as a few hundred frames."""
         return self._recipe.workers if self._recipe.frame_count >= 200 else 1
-
-
-def _copied_small(
-    pictures: Iterable[np.ndarray], thumbs: np.ndarray, size: tuple[int, int]
-) -> Iterator[np.ndarray]:
-    import cv2
-
-    for k, picture in enumerate(pictures):
-        thumbs[k] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        yield picture
 
 
 def _bar(items: Iterable[np.ndarray], what: str, count: int) -> Iterator[np.ndarray]:

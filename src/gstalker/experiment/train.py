@@ -13,7 +13,9 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
+from gstalker.callbacks.health import Health
 from gstalker.callbacks.preview import Preview
+from gstalker.callbacks.probe import SoundProbe
 from gstalker.callbacks.provenance import Provenance
 from gstalker.callbacks.scores import ScoreFrames
 from gstalker.config import RunConfig
@@ -108,6 +110,8 @@ def _fit(
             Preview(folder / "preview.png"),
             curve,
             Provenance(run.path / "provenance.json", {"features": data.features}),
+            SoundProbe(data.dataset, data.validation_ids),
+            Health(plan.name, curve),
             Checkpoint(folder),
             TQDMProgressBar(refresh_rate=20),
         ],

@@ -1,0 +1,75 @@
+"""One line at the end of a stage: what came of it, and what looks wrong."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import lightning as L
+import torch
+
+from gstalker.callbacks.curve import Curve
+
+log = logging.getLogger(__name__)
+
+FALLS_TO = 0.9
+"""A loss that ends above this share of its beginning has not fallen."""
+CLEAR = 0.01
+"""Opacity below which a Gaussian is as good as not there (3DGS prunes at 0.005)."""
+MOSTLY_CLEAR = 0.5
+"""Share of such Gaussians that is worth a word."""
+
+
+class Health(L.Callback):
+    """Logs a line when a stage has finished.
+
+    Args:
+        name: of the stage.
+        curve: whose rows tell how the loss went.
+    """
+
+    def __init__(self, name: str, curve: Curve) -> None:
+        self.name = name
+        self.curve = curve
+        self._began = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Look at the clock."""
+        self._began = time.monotonic()
+
+    def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """Say it."""
+        minutes = (time.monotonic() - self._began) / 60
+        facts, complaints = facts_of(self.curve.rows, stage)
+        verdict = "; ".join(complaints) or "healthy"
+        line = f"stage {self.name}: {', '.join(facts)} in {minutes:.1f} min: {verdict}"
+        (log.warning if complaints else log.info)("%s", line)
+
+
+def facts_of(rows: list[dict[str, float]], stage: torch.nn.Module) -> tuple[list[str], list[str]]:
+    """What a stage's curve and its cloud say, and what is wrong with them.
+
+    Args:
+        rows: of ``metrics.csv``.
+        stage: with a ``cloud``, or another method's without one.
+    """
+    facts, complaints = [], []
+    losses = [row["loss"] for row in rows if "loss" in row]
+    if losses:
+        facts.append(f"loss {losses[0]:.4f} -> {losses[-1]:.4f}")
+        if len(losses) > 1 and losses[-1] > FALLS_TO * losses[0]:
+            complaints.append("the loss hardly fell")
+    for name, unit in (("val_psnr_mouth", "dB mouth"), ("val_sound_gain_db", "dB from the sound")):
+        values = [row[name] for row in rows if name in row]
+        if values:
+            facts.append(f"{values[-1]:.2f} {unit}")
+    cloud = getattr(stage, "cloud", None)
+    if cloud is not None:
+        facts.append(f"{len(cloud):,} Gaussians")
+        raw = torch.cat([tensor.detach().flatten() for tensor in cloud.parameters()])
+        if not raw.isfinite().all():
+            complaints.append("the cloud holds values that are not numbers")
+        clear = float((torch.sigmoid(cloud.opacities.detach()) < CLEAR).float().mean())
+        if clear > MOSTLY_CLEAR:
+            complaints.append(f"{clear:.0%} of the Gaussians are transparent")
+    return facts, complaints

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -47,3 +48,13 @@ class Preview(L.Callback):
             pixels = (torch.cat(columns, dim=1).clamp(0, 1) * 255).round().byte().numpy()
             with files.replacing(self.path) as temporary:
                 Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+            for logger in trainer.loggers:
+                _show(logger, pixels, trainer.global_step)
+
+
+def _show(logger: Any, pixels: np.ndarray, step: int) -> None:
+    """Give a logger the picture, if it takes pictures."""
+    if hasattr(logger, "log_image"):  # wandb
+        logger.log_image("preview", [Image.fromarray(pixels)], step=step)
+    elif hasattr(logger.experiment, "add_image"):  # TensorBoard
+        logger.experiment.add_image("preview", pixels, step, dataformats="HWC")

@@ -23,6 +23,7 @@ from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.errors import RunError
+from gstalker.experiment.loggers import log_scores
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
@@ -69,6 +70,7 @@ def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str
         "rows": rows,
     }
     files.write_json(run.scores_path, scores)
+    log_scores(config, run, scores)
     return scores
 
 

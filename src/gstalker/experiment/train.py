@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
 import lightning as L
 import torch
@@ -22,6 +21,7 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.data.datamodule import CaptureDataModule, choose_features
 from gstalker.errors import ConfigError, GSTalkerError
+from gstalker.experiment.loggers import close, make_logger
 from gstalker.experiment.runs import RunFolder
 from gstalker.methods import METHODS, Method, StagePlan
 from gstalker.metrics.ridge import yardstick
@@ -98,6 +98,7 @@ def _fit(
     L.seed_everything(seed, verbose=False)
     stage = plan.build(run.path)
     curve = Curve(folder / "metrics.csv")
+    logger = make_logger(config, run, plan.name)
     resume = folder / "last.ckpt"
     trainer = L.Trainer(
         accelerator="cpu" if config.device == "cpu" else "gpu",
@@ -115,7 +116,7 @@ def _fit(
             Checkpoint(folder),
             TQDMProgressBar(refresh_rate=20),
         ],
-        logger=make_logger(config.logger.name, run, plan.name),
+        logger=logger,
         plugins=[LightningEnvironment()],  # under Slurm Lightning would take the requeue signal
         val_check_interval=max(plan.steps // 8, 1),
         check_val_every_n_epoch=None,
@@ -139,32 +140,11 @@ def _fit(
     except SystemExit as stop:  # Lightning's answer to Ctrl-C, after Checkpoint has saved
         run.record("interrupted", stage=plan.name, step=trainer.global_step)
         raise KeyboardInterrupt from stop
+    finally:
+        close(logger)
     plan.export(stage, run.path)
     minutes = (time.monotonic() - began) / 60
     run.record("running", **{f"{plan.name}_minutes": round(minutes, 2)})
-
-
-def make_logger(name: str, run: RunFolder, stage: str) -> Any:
-    """Lightning's logger of that name.
-
-    ``csv`` and ``none`` need no logger: ``metrics.csv`` is always written.
-
-    Raises:
-        ConfigError: nobody knows it.
-        BackendMissing: its package is not installed.
-    """
-    loggers = {
-        "csv": None,
-        "none": None,
-        "tensorboard": "lightning.pytorch.loggers:TensorBoardLogger",
-        "wandb": "lightning.pytorch.loggers:WandbLogger",
-    }
-    if name in loggers and loggers[name] is None:
-        return False
-    kind = resolve({k: v for k, v in loggers.items() if v}, name)
-    if name == "wandb":
-        return kind(project="gstalker", name=f"{run.path.name}/{stage}", save_dir=str(run.path))
-    return kind(save_dir=str(run.path), name=stage)
 
 
 def _say_yardstick(capture: Capture, features: str) -> None:

@@ -7,7 +7,6 @@ worth on this machine is ``yardstick``; how it is told is ``table``.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -143,21 +142,10 @@ def machine(load: float, stolen: float = 0.0) -> dict[str, Any]:
     """
     return {
         **machine_card(),
-        "processor": processor(),
         "load": round(load, 2),
         "stolen": round(stolen, 4),
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
     }
-
-
-def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Its name, as it calls itself."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def load_average() -> float:

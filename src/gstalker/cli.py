@@ -77,6 +77,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(summary(evaluate(args.run, args.overrides)))
 
 
+def _reproduce(args: argparse.Namespace) -> int:
+    from gstalker.experiment.reproduce import reproduce
+
+    _hush()
+    found = reproduce(args.run, args.out, args.overrides)
+    print(found.text)
+    return 0 if found.same else 1
+
+
 def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
@@ -180,6 +189,15 @@ def parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+
+    verb = _verb(
+        verbs, "reproduce", _reproduce, "train a run again and say what differs", resumes=True
+    )
+    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="for the new run; default: reproduced"
+    )
     _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
     verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")

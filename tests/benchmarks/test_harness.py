@@ -129,13 +129,6 @@ def test_a_machine_that_changed_on_the_way_is_warned_of(record):
     assert "differ by 25%" in harness.warnings_of(record)[0]
 
 
-def test_the_processor_says_its_name(tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor\t: 0\nmodel name\t: Abacus 2\nflags\t: beads\n")
-    assert harness.processor(cpuinfo) == "Abacus 2"
-    assert harness.processor(tmp_path / "none")
-
-
 def test_this_machine_has_a_card():
     told = harness.machine(0.123, 0.01234)
     assert (told["load"], told["stolen"]) == (0.12, 0.0123)

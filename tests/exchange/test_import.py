@@ -11,9 +11,10 @@ from PIL import Image
 from gstalker import config as configuration
 from gstalker.data.capture import Capture
 from gstalker.data.writer import write_wav
-from gstalker.errors import CaptureError
+from gstalker.errors import BackendMissing, CaptureError, ConfigError
 from gstalker.exchange import ImportConfig, import_folder
 from gstalker.experiment.train import train
+from gstalker.prepare import sync
 
 from .conftest import DROPPED, FRAMES, deepspeech
 
@@ -376,3 +377,30 @@ def test_an_import_never_leaves_half_a_capture(copied, tmp_path):
         imported(folder, tmp_path)
     with pytest.raises(CaptureError, match="not a finished capture|there is no capture"):
         Capture.open(tmp_path / "out")
+
+
+def test_the_sound_is_held_to_the_lips_and_a_late_one_is_told(copied, tmp_path, monkeypatch):
+    capture = imported(copied("er-nerf"), tmp_path)
+    assert len(capture.meta["sync"]["curve"]) == 2 * sync.MAX_LAG + 1
+    assert capture.meta["sync"]["applied_frames"] == 0
+    late = sync.Sync(3.0, 9.0, 0.1, [(3, 0.8)], 0.1, "")
+    monkeypatch.setattr(sync, "estimate", lambda *args: late)
+    (caution,) = imported(copied("talkinggaussian"), tmp_path / "late").meta["cautions"]
+    assert caution["what"] == "the sound is 3.0 frames late"
+    assert "--fix-sync" in caution["do"]
+
+
+def test_features_that_cannot_be_made_are_refused_before_anything_is_written(copied, tmp_path):
+    folder = copied("er-nerf")
+    with pytest.raises(BackendMissing, match="whisper"):
+        imported(folder, tmp_path, audio="whisper")
+    with pytest.raises(ConfigError, match="unknown sound features 'wisper'"):
+        imported(folder, tmp_path, audio="wisper")
+    assert not (tmp_path / "out").exists()
+
+
+def test_whisper_features_are_made_where_its_weights_are(copied, tmp_path, shared, monkeypatch):
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data" / "weights"))
+    capture = imported(copied("er-nerf"), tmp_path, audio="whisper")
+    assert capture.meta["features"]["whisper"]["rows_per_frame"] == 2
+    assert capture.features("whisper").shape == (2 * capture.frame_count, 384)

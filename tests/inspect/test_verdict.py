@@ -241,3 +241,11 @@ def test_names_with_spaces_are_quoted_in_commands(good: Facts) -> None:
     spaced = with_meta(good, source={"file": "my talk.mp4", "width": 512})
     (doubt,) = judge(with_sound(spaced, speech_db=-50.0, floor_db=-80.0))
     assert doubt.mend.endswith("gstalker prepare 'my talk.mp4' captures/me")
+
+
+def test_an_imported_capture_is_mended_by_import_or_from_the_video_itself(good: Facts) -> None:
+    brought = with_meta(good, source={"file": "May", "imported": {"layout": "er-nerf"}})
+    (deaf,) = judge(with_meta(brought, features={"mel": {}}))
+    assert deaf.mend.endswith("gstalker import May captures/me audio=whisper")
+    (quiet,) = judge(with_sound(brought, speech_db=-50.0, floor_db=-80.0))
+    assert quiet.mend.endswith("gstalker prepare VIDEO captures/NEW")

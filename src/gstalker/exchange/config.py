@@ -33,6 +33,9 @@ class ImportConfig:
     mesh: Literal["auto", "vertices", "canonical", "arithmetic"] = "auto"
     """The face at rest: ``vertices`` of ``track_params.pt``, MediaPipe's canonical face, or the
     synthetic speaker's; ``auto``: the first of them that is there."""
+    audio: str = "auto"
+    """Sound features to make here from ``aud.wav``, beside log-mel and those that lie in the
+    folder: as for ``gstalker prepare``."""
     cuts: tuple[int, ...] = ()
     """Frames that begin a new take; the folder cannot say."""
 

@@ -25,6 +25,7 @@ from gstalker.exchange.exporting import FAR_M, NEAR_M
 from gstalker.exchange.painting import Painting
 from gstalker.exchange.sound import Sound
 from gstalker.face import LAYOUTS
+from gstalker.prepare import sync
 from gstalker.prepare.takes import runs
 from gstalker.prepare.tracking import canonical
 from gstalker.prepare.tracking.head import nearest_good
@@ -34,6 +35,7 @@ from gstalker.prepare.tracking.smooth import jitter
 log = logging.getLogger(__name__)
 
 LAYOUT = "ibug68"
+_MEND = "Move aud.wav, or prepare the video itself: gstalker prepare VIDEO captures/NEW --fix-sync"
 _FACE = LAYOUTS[LAYOUT]
 _FACE_MODEL = "face_landmarker"
 _OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json"} | {
@@ -84,7 +86,7 @@ class Import:
         points = [landmarks.read(self.folder / f"ori_imgs/{i}.lms") for i in self.frames]
         self.seen = np.array(points)
         self.viewmats = self._poses()
-        self.sound = Sound(self.folder, self.tree.count)
+        self.sound = Sound(self.folder, self.tree.count, self.config.audio)
         self.notes["features"] = self.sound.files
 
     def _check_lens(self) -> None:
@@ -239,6 +241,14 @@ class Import:
         trembling = jitter(
             self._viewmats[:, :3, :3], self._viewmats[:, :3, 3], stretches, self.lens
         )
+        offset = sync.estimate(
+            self.sound.samples,
+            np.load(out / "mouth.npy"),
+            self.points,
+            _FACE,
+            self._segments,
+            good,
+        )
         meta = {
             "name": self.config.name or out.absolute().name,
             "frame_count": count,
@@ -251,6 +261,8 @@ class Import:
             "dropped": sorted(dropped, key=lambda gap: int(gap["start"])),
             "features": features,
             "landmarks": LAYOUT,
+            "sync": {**offset.as_dict(), "applied_frames": 0.0},
+            "cautions": sync.cautions(offset.offset_frames, _MEND),
             "tracker": {
                 "name": f"imported, {self.tree.family} layout",
                 "reprojection_px": self.rest.error_px,

@@ -28,12 +28,15 @@ class Sound:
     Args:
         folder: the data set.
         count: its pictures.
+        wanted: kinds of features to make; see :func:`gstalker.prepare.audio.chosen`.
 
     Raises:
         CaptureError: sound or features are of another length, or contradict each other.
+        ConfigError: nobody knows a kind.
+        BackendMissing: a kind's model is missing.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, wanted: str = "auto") -> None:
         self._count = count
         self._samples = audio.read(folder / "aud.wav")
         self._expect_length()
@@ -42,23 +45,25 @@ class Sound:
         """Where each kind of features was found."""
         for path in sorted(folder.glob("aud*.npy")):
             self._add(windows.read(path), path.name)
+        self._made = [kind for kind in audio.chosen(wanted) if kind not in self._heard]
+        for kind in self._made:
+            audio.require(kind)
 
     def write(self, writer: CaptureWriter, segments: list[tuple[int, int]]) -> dict[str, Any]:
-        """Write the sound, log-mel features made from it, and all that came along.
+        """Write the sound, the features that are made from it, and all that came along.
 
         Returns:
             what ``capture.json`` says of them.
         """
-        count = self._count
-        samples = self._samples[: count * SAMPLES_PER_FRAME]
-        samples = np.pad(samples, (0, count * SAMPLES_PER_FRAME - len(samples)))
+        count, samples = self._count, self.samples
         writer.audio(samples * EXACT_WAV)
         segments_s = [(a / FPS, b / FPS) for a, b in segments]
         chunk_s = audio.chunk_seconds(segments_s)
-        rows = audio.extract("mel", samples, segments_s, chunk_s)
-        writer.array("features/mel", rows)
-        mel = {"dim": rows.shape[1], "rows_per_frame": audio.KINDS["mel"], "chunk_s": chunk_s}
-        specs: dict[str, Any] = {"mel": {**mel, "source": "log-mel, 80 bands"}}
+        specs: dict[str, Any] = {}
+        for kind in self._made:
+            rows = audio.extract(kind, samples, segments_s, chunk_s)
+            writer.array(f"features/{kind}", rows)
+            specs[kind] = {**audio.spec(kind), "dim": rows.shape[1], "chunk_s": chunk_s}
         for name, heard in self._heard.items():
             per_frame = heard.kind.rows_per_frame
             rows, lost = windows.fitted(heard.rows, count, per_frame)
@@ -73,6 +78,13 @@ class Sound:
             if lost:
                 log.warning("%s: %d rows of sound after the last picture are left out", name, lost)
         return specs
+
+    @property
+    def samples(self) -> np.ndarray:
+        """The sound as long as the pictures, ``float32 [F * 640]``."""
+        wanted = self._count * SAMPLES_PER_FRAME
+        found = self._samples[:wanted]
+        return np.pad(found, (0, wanted - len(found)))
 
     def _expect_length(self) -> None:
         frames = len(self._samples) / SAMPLES_PER_FRAME

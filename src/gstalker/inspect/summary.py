@@ -125,8 +125,9 @@ def _tracking(facts: Facts) -> list[Row]:
 def _speech(facts: Facts) -> list[Row]:
     sound, eyes = facts.sound, facts.blinking
     blinks = f"{len(eyes.blinks)} ({eyes.per_minute:.0f} a minute)"
-    if eyes.depth is not None:
-        blinks += f", {eyes.depth:.0%} deep, {eyes.contrast:.0f} times the noise"
+    if eyes.depth is not None and eyes.contrast is not None:
+        noise = f"{eyes.contrast:.0f}" if eyes.contrast < 1000 else "more than 1000"
+        blinks += f", {eyes.depth:.0%} deep, {noise} times the noise"
     provider = facts.meta.get("eye", {}).get("provider")
     if provider:
         blinks += f", from {provider}"

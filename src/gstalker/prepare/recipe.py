@@ -297,11 +297,8 @@ class Recipe:
     def _cautions(self) -> list[dict[str, str]]:
         """What does not keep anybody from training, but should be known."""
         found = list(self.note("audio")["cautions"])
-        offset = self._sync()["offset_frames"]
-        if offset is not None and abs(offset) >= sync.LARGE and not self.applied_frames:
-            side = "late" if offset > 0 else "early"
-            what = f"the sound is {abs(offset):.1f} frames {side}"
-            found.append({"what": what, "do": self.mend_command})
+        if not self.applied_frames:
+            found += sync.cautions(self._sync()["offset_frames"], self.mend_command)
         people = self.note("people")["people"]
         if len(people) > 1:
             number = [person["subject"] for person in people].index(True) + 1

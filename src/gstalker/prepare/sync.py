@@ -90,6 +90,19 @@ class Sync:
         return offset if offset is not None and abs(offset) >= SMALLEST_MEND else 0.0
 
 
+def cautions(offset_frames: float | None, mend: str) -> list[dict[str, str]]:
+    """What to say in ``capture.json`` of an offset that was left as it is.
+
+    Args:
+        offset_frames: positive where the sound is late; ``None`` where it cannot be told.
+        mend: what to do.
+    """
+    if offset_frames is None or abs(offset_frames) < LARGE:
+        return []
+    side = "late" if offset_frames > 0 else "early"
+    return [{"what": f"the sound is {abs(offset_frames):.1f} frames {side}", "do": mend}]
+
+
 def estimate(
     samples: np.ndarray,
     opening: np.ndarray,

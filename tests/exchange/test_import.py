@@ -399,6 +399,13 @@ def test_features_that_cannot_be_made_are_refused_before_anything_is_written(cop
     assert not (tmp_path / "out").exists()
 
 
+def test_a_capture_that_was_inspected_can_be_imported_again(copied, tmp_path):
+    folder = copied("er-nerf")
+    capture = imported(folder, tmp_path)
+    (capture.folder / "inspect.html").write_text("page")
+    assert imported(folder, tmp_path, audio="mel").content_id == capture.content_id
+
+
 def test_whisper_features_are_made_where_its_weights_are(copied, tmp_path, shared, monkeypatch):
     monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data" / "weights"))
     capture = imported(copied("er-nerf"), tmp_path, audio="whisper")

@@ -11,7 +11,7 @@ import pytest
 from gstalker.blinks import Blinking
 from gstalker.inspect.facts import Facts, Misfit, Sound
 from gstalker.inspect.looks import Looks
-from gstalker.inspect.verdict import judge, verdict
+from gstalker.inspect.verdict import judge, prepare_command, verdict
 
 F = 25 * 120
 META = {
@@ -248,4 +248,7 @@ def test_an_imported_capture_is_mended_by_import_or_from_the_video_itself(good: 
     (deaf,) = judge(with_meta(brought, features={"mel": {}}))
     assert deaf.mend.endswith("gstalker import May captures/me audio=whisper")
     (quiet,) = judge(with_sound(brought, speech_db=-50.0, floor_db=-80.0))
-    assert quiet.mend.endswith("gstalker prepare VIDEO captures/NEW")
+    assert quiet.mend.endswith("then: gstalker import May captures/me")
+    assert prepare_command(brought, "focal_px=900") == (
+        "gstalker prepare VIDEO captures/NEW focal_px=900"
+    )

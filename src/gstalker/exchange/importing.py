@@ -38,14 +38,14 @@ LAYOUT = "ibug68"
 _MEND = "Move aud.wav, or prepare the video itself: gstalker prepare VIDEO captures/NEW --fix-sync"
 _FACE = LAYOUTS[LAYOUT]
 _FACE_MODEL = "face_landmarker"
-_OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json"} | {
+_OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json", "inspect.html"} | {
     f"{name}.npy"
     for name in (
         *("frames", "checksums", "masks", "background", "poses", "landmarks"),
         *("mesh", "eye", "mouth"),
     )
 }
-"""What an import writes; a folder with anything else is not ours to write into."""
+"""What an import and ``inspect`` write; a folder with anything else is not ours to write into."""
 
 
 class Import:

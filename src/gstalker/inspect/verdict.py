@@ -85,14 +85,14 @@ def verdict(findings: list[Finding]) -> Verdict:
 def prepare_command(facts: Facts, *words: str) -> str:
     """What to type to prepare the capture again, with other choices.
 
-    One that was imported is imported again, if what is to be changed is the sound; all else was
-    done by somebody else's program, so the video itself is wanted.
+    One that was imported is imported again, with other sound features if asked for; all else was
+    chosen by somebody else's program, so the video itself is wanted.
     """
     source = facts.meta.get("source", {})
     named = str(source.get("file") or "VIDEO")
     if "imported" not in source:
         return shlex.join(["gstalker", "prepare", named, str(facts.folder), *words])
-    if words and all(word.startswith("audio=") for word in words):
+    if all(word.startswith("audio=") for word in words):
         return shlex.join(["gstalker", "import", named, str(facts.folder), *words])
     return shlex.join(["gstalker", "prepare", "VIDEO", "captures/NEW", *words])
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from gstalker import config as configuration
 from gstalker.data.capture import Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import BackendMissing, CaptureError, ConfigError
-from gstalker.exchange import ImportConfig, import_folder
+from gstalker.exchange import ImportConfig, export_capture, import_folder
 from gstalker.experiment.train import train
-from gstalker.prepare import sync
+from gstalker.prepare import audio, sync
 
 from .conftest import DROPPED, FRAMES, deepspeech
 
@@ -397,6 +398,24 @@ def test_features_that_cannot_be_made_are_refused_before_anything_is_written(cop
     with pytest.raises(ConfigError, match="unknown sound features 'wisper'"):
         imported(folder, tmp_path, audio="wisper")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_head_of_their_features_asks_for_their_features_of_a_new_voice(copied, tmp_path):
+    capture = imported(copied("er-nerf"), tmp_path)
+    for kind in ("deepspeech", "hubert"):
+        with pytest.raises(CaptureError, match="audio_features=FILE"):
+            audio.check_model(kind, capture.meta["features"][kind])
+
+
+def test_features_of_a_smaller_model_of_ours_are_no_file_of_theirs(speaker, tmp_path):
+    folder = shutil.copytree(speaker.folder, tmp_path / "small")
+    np.save(folder / "features" / "hubert.npy", np.zeros((2 * FRAMES, 768), np.float32))
+    meta = json.loads((folder / "capture.json").read_text())
+    meta["features"]["hubert"] = {"dim": 768, "rows_per_frame": 2, "chunk_s": 4.0}
+    (folder / "capture.json").write_text(json.dumps(meta))
+    report = export_capture(folder, tmp_path / "out", "er-nerf")
+    assert not list((tmp_path / "out").glob("aud*.npy"))
+    assert any("hubert" in line for line in report.missing)
 
 
 def test_a_capture_that_was_inspected_can_be_imported_again(copied, tmp_path):

@@ -93,7 +93,7 @@ def test_features_of_another_program_or_length_are_refused(deepspeech_head, spee
     with pytest.raises(CaptureError, match="holds HuBERT.*hears 'deepspeech' with 29"):
         speech_track(speech, deepspeech_head, "deepspeech", tmp_path / "hubert.npy")
     np.save(tmp_path / "short.npy", np.zeros((frames - 3, 16, 29), np.float32))
-    with pytest.raises(CaptureError, match=f"{frames - 3} frames, but there are {frames}"):
+    with pytest.raises(CaptureError, match=f"{frames - 3} entries for {frames} frames"):
         speech_track(speech, deepspeech_head, "deepspeech", tmp_path / "short.npy")
 
 

@@ -2,7 +2,7 @@
 
 The formats are those of AD-NeRF, RAD-NeRF, ER-NeRF, TalkingGaussian, GaussianTalker, SyncTalk and
 InsTaG: one family with one folder tree and several dialects. Whose axes: ``conventions``; whose
-files: ``layouts``; what colours, windows, columns and points mean: ``colours``, ``windows``,
+files: ``layouts``; what colours, columns and points mean: ``colours``,
 ``openface``, ``landmarks``. Fitting a face model or finding landmarks is ``prepare``'s.
 """
 

@@ -21,11 +21,12 @@ from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, TRAIN_SHARE, Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError, ConfigError
-from gstalker.exchange import colours, landmarks, openface, pictures, poses, torso, windows
+from gstalker.exchange import colours, landmarks, openface, pictures, poses, torso
 from gstalker.exchange.config import ExportConfig
 from gstalker.exchange.cutting import Cut, choose_cut, turned_to_middle
 from gstalker.exchange.layouts import Layout, layout
 from gstalker.exchange.sound import EXACT_WAV
+from gstalker.prepare.audio import windows
 
 log = logging.getLogger(__name__)
 
@@ -191,24 +192,7 @@ class Export:
             at = int(len(kept) * TRAIN_SHARE) * SAMPLES_PER_FRAME
             write_wav(folder / "aud_train.wav", samples[:at] * EXACT_WAV)
             write_wav(folder / "aud_novel.wav", samples[at:] * EXACT_WAV)
-        written: set[str] = set()
-        for name, kind in windows.KINDS.items():
-            spec = capture.meta["features"].get(name)
-            if spec is None:
-                continue
-            rows = capture.features(name).reshape(capture.frame_count, -1, kind.dim)[kept]
-            whole = len(kept) == capture.frame_count
-            count = spec.get("entries", len(kept)) if whole else len(kept)
-            count = min(count, len(kept) + 2)
-            rows = rows.reshape(-1, kind.dim)
-            short = count * kind.rows_per_frame - len(rows)
-            rows = np.pad(rows, ((0, max(short, 0)), (0, 0)))
-            entries = windows.entries_of(kind, rows, count)
-            for file in kind.files:
-                if file not in written:
-                    files.write_array(folder / file, entries)
-                    written.add(file)
-        have = [kind for kind in self.layout.features if kind in capture.meta["features"]]
+        have = set(self._features(folder)) & set(self.layout.features)
         if not have:
             self.report.missing.append(
                 f"sound features of {self.layout.readers}: the capture has "
@@ -216,6 +200,26 @@ class Export:
                 f"{', '.join(self.layout.features)}.\n"
                 "    Make them from aud.wav with their own extractor before training."
             )
+
+    def _features(self, folder: Path) -> list[str]:
+        """Write the sound features that the family knows; returns their kinds."""
+        capture, kept = self.capture, self.kept
+        written: dict[str, str] = {}
+        for name, kind in windows.KINDS.items():
+            spec = capture.meta["features"].get(name)
+            if spec is None or not kind.describes(spec):
+                continue
+            rows = capture.features(name).reshape(capture.frame_count, -1, kind.dim)[kept]
+            found = spec.get("imported", {}).get("found_frames", len(kept))
+            count = len(kept) if len(kept) < capture.frame_count else min(found, len(kept) + 2)
+            rows = rows.reshape(-1, kind.dim)
+            short = count * kind.rows_per_frame - len(rows)
+            entries = windows.entries_of(kind, np.pad(rows, ((0, max(short, 0)), (0, 0))), count)
+            for file in kind.files:
+                if file not in written:
+                    files.write_array(folder / file, entries)
+                    written[file] = name
+        return list(written.values())
 
     # ------------------------------------------------------------------ pictures
 

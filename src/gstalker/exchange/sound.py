@@ -11,15 +11,15 @@ import numpy as np
 from gstalker.data.capture import FPS, SAMPLES_PER_FRAME
 from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError
-from gstalker.exchange import windows
 from gstalker.prepare import audio
+from gstalker.prepare.audio.imported import Imported, read_features
 
 log = logging.getLogger(__name__)
 
 EXACT_WAV = 32768 / 32767
 """``write_wav`` scales by 32767, reading by 32768: with this the samples stay themselves."""
-_FEATURES_OFF, _SOUND_OFF = 2, 5
-"""Frames by which feature files, and the sound, may be longer or shorter than the pictures."""
+_SOUND_OFF = 5
+"""Frames by which the sound may be longer or shorter than the pictures."""
 
 
 class Sound:
@@ -40,12 +40,10 @@ class Sound:
         self._count = count
         self._samples = audio.read(folder / "aud.wav")
         self._expect_length()
-        self._heard: dict[str, windows.Heard] = {}
-        self.files: dict[str, str] = {}
-        """Where each kind of features was found."""
+        self._found: dict[str, Imported] = {}
         for path in sorted(folder.glob("aud*.npy")):
-            self._add(windows.read(path), path.name)
-        self._made = [kind for kind in audio.chosen(wanted) if kind not in self._heard]
+            self._add(read_features(path, count))
+        self._made = [kind for kind in audio.chosen(wanted) if kind not in self._found]
         for kind in self._made:
             audio.require(kind)
 
@@ -55,7 +53,7 @@ class Sound:
         Returns:
             what ``capture.json`` says of them.
         """
-        count, samples = self._count, self.samples
+        samples = self.samples
         writer.audio(samples * EXACT_WAV)
         segments_s = [(a / FPS, b / FPS) for a, b in segments]
         chunk_s = audio.chunk_seconds(segments_s)
@@ -64,20 +62,18 @@ class Sound:
             rows = audio.extract(kind, samples, segments_s, chunk_s)
             writer.array(f"features/{kind}", rows)
             specs[kind] = {**audio.spec(kind), "dim": rows.shape[1], "chunk_s": chunk_s}
-        for name, heard in self._heard.items():
-            per_frame = heard.kind.rows_per_frame
-            rows, lost = windows.fitted(heard.rows, count, per_frame)
-            writer.array(f"features/{name}", rows)
-            specs[name] = {
-                "dim": heard.kind.dim,
-                "rows_per_frame": per_frame,
-                "chunk_s": chunk_s,
-                "source": f"{heard.kind.said}; imported, {self.files[name]}",
-                "entries": heard.count,
-            }
-            if lost:
-                log.warning("%s: %d rows of sound after the last picture are left out", name, lost)
+        for kind, found in self._found.items():
+            writer.array(f"features/{kind}", found.rows)
+            specs[kind] = {**found.spec(), "dim": found.rows.shape[1], "chunk_s": chunk_s}
+            if found.lost_rows:
+                text = "%s: %d rows of sound after the last picture are left out"
+                log.warning(text, found.file, found.lost_rows)
         return specs
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Where each kind of features was found."""
+        return {kind: found.file for kind, found in self._found.items()}
 
     @property
     def samples(self) -> np.ndarray:
@@ -96,17 +92,9 @@ class Sound:
                 "video's own rate): prepare the video itself instead."
             )
 
-    def _add(self, heard: windows.Heard, file: str) -> None:
-        name = heard.kind.name
-        if abs(heard.count - self._count) > _FEATURES_OFF:
+    def _add(self, found: Imported) -> None:
+        known = self._found.setdefault(found.kind, found)
+        if not np.array_equal(known.rows, found.rows):
             raise CaptureError(
-                f"{file} has {heard.count} entries for {self._count} frames; "
-                f"{_FEATURES_OFF} more or less would be rounding.\n"
-                "  It is of another recording, or the pictures are not 25 a second."
+                f"{known.file} and {found.file} both hold {found.kind} features, but not the same."
             )
-        known = self._heard.get(name)
-        if known is not None and not np.array_equal(known.rows, heard.rows):
-            raise CaptureError(
-                f"{self.files[name]} and {file} both hold {name} features, but not the same."
-            )
-        self._heard[name], self.files[name] = heard, file

@@ -41,7 +41,7 @@ KINDS = {"mel": 4, "whisper": 2, "hubert": 2, "wav2vec2": 2}
 """Rows per video frame of each kind that can be made here."""
 MODELS = ("hubert", "wav2vec2")
 """Kinds whose model is the user's own choice, so it is remembered by its sha256."""
-IMPORTED_ONLY = ("deepspeech", "ave")
+IMPORTED_ONLY = ("deepspeech", "esperanto", "ave")
 """Kinds that are only read from files: nobody serves their network in a form that is safe here."""
 _SOURCES = {"mel": "log-mel, 80 bands", "whisper": "Whisper tiny.en encoder, last layer"}
 

@@ -8,8 +8,10 @@ that all copies of a row agree is checked, and the windows come back as they wer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +49,10 @@ class Kind:
     def dim(self) -> int:
         """Features in a row."""
         return max(self.shape) if 1 in self.shape else self.shape[1]
+
+    def describes(self, spec: Mapping[str, Any]) -> bool:
+        """Whether a capture's features of this name are of this kind, and not of another model."""
+        return (spec["dim"], spec["rows_per_frame"]) == (self.dim, self.rows_per_frame)
 
 
 KINDS = {
@@ -94,8 +100,8 @@ def recognise(shape: tuple[int, ...], file: str) -> Kind:
         f"{kind.name} (N, {kind.shape[0]}, {kind.shape[1]})" for kind in KINDS.values()
     )
     raise CaptureError(
-        f"{file} holds an array of shape {shape}, which is none of: {known}.\n"
-        "  Take it out of the folder, or make it again with the tool that it came from."
+        f"{file} holds an array of shape {shape}, which is no known kind of sound features: "
+        f"{known}.\n  Take it away, or make it again with the tool that it came from."
     )
 
 
@@ -107,12 +113,14 @@ def read(path: Path) -> Heard:
     """
     name = path.name
     try:
-        entries = np.load(path, allow_pickle=False)
+        entries = np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise CaptureError(f"{name} cannot be read ({error}); make it again.") from error
     kind = recognise(entries.shape, name)
-    if len(entries) == 0 or not np.isfinite(entries).all():
-        raise CaptureError(f"{name} is empty or holds values that are not numbers; make it again.")
+    if len(entries) == 0 or entries.dtype.kind != "f" or not np.isfinite(entries).all():
+        raise CaptureError(
+            f"{name} is empty or holds other values than finite floats; make it again."
+        )
     rows = rows_of(entries, name) if kind.windowed else entries.reshape(-1, kind.dim)
     return Heard(kind, rows.astype(np.float32), len(entries))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gstalker.errors import CaptureError
-from gstalker.exchange import windows
+from gstalker.prepare.audio import windows
 
 
 def by_the_script(rows):

@@ -22,7 +22,7 @@ FLOORS = (
     {"methods"},
     {"config"},
     {"experiment"},
-    {"doctor"},
+    {"doctor", "report"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,1 @@
+"""Scores become tables and a page: reads files only, trains and renders nothing."""

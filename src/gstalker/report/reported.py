@@ -32,7 +32,7 @@ SETTINGS = (
     "self-driven",
     "cross-driven",
     "seconds of video",
-    "emotional speech",
+    "another data set",
     "ablation",
     "user study",
     "claim",

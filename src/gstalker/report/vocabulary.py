@@ -103,11 +103,13 @@ _OURS: tuple[Column, ...] = (
     Column("sync_d", "Sync-D", reported="sync_d"),
     Column("fid", "FID", digits=2, reported="fid"),
     Column("train_minutes", "training", "min", 1, False, reported="train_time"),
+    Column("peak_memory_mib", "memory", "MiB", 0, False),
+    Column("frames_per_second", "speed", "frames/s", 1, True, reported="fps"),
 )
 """Ours that have a title of their own; the direction comes from the metrics themselves."""
 
 USUAL = ("psnr_full", "psnr_mouth", "ssim_full", "lpips_alex", "lmd_centred", "mouth_corr")
-USUAL += ("mouth_corr_residual", "sync_c", "train_minutes")
+USUAL += ("mouth_corr_residual", "sync_c", "train_minutes", "frames_per_second")
 """Columns of a table for which none were chosen, as far as somebody has them."""
 
 
@@ -125,6 +127,12 @@ def column(name: str) -> Column:
     rest = name[len(known.name) :].strip("_") if known.name != name else ""
     known = replace(known, name=name, title=f"{known.title} {rest}".strip())
     return known if better is None else replace(known, higher_is_better=HIGHER_IS_BETTER[better])
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is one of ours or of the papers', whoever has such a figure."""
+    ours = {column.name for column in _OURS} | set(HIGHER_IS_BETTER)
+    return name in REPORTED or _longest(name, dict.fromkeys(ours)) is not None
 
 
 def _longest(name: str, known: dict) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import functools
 import io
 import json
 from html.parser import HTMLParser
@@ -32,16 +34,30 @@ def write_scores(path, rows, capture="may", content_id=None, protocol=PROTOCOL):
     return path
 
 
+@functools.cache
+def _composed(overrides):
+    file = Path(__file__).parents[2] / "configs" / "gstalker.yaml"
+    return configuration.compose(file, ["capture=x", *overrides])
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """A run folder: ``make_run("a", {"psnr_full": entry(30.0)}, seed=1, ...)``."""
 
-    def make(name, ours=None, *, capture="may", seed=0, overrides=(), controls=None, **scores):
+    def make(
+        name,
+        ours=None,
+        *,
+        capture="may",
+        seed=0,
+        overrides=(),
+        controls=None,
+        folder_of=None,
+        **scores,
+    ):
         folder = tmp_path / "runs" / name
-        given = [] if any(o.startswith("capture=") for o in overrides) else [capture]
-        keys = [*(f"capture=captures/{c}" for c in given), f"seed={seed}", *overrides]
-        root = Path(__file__).parents[2]
-        config = configuration.compose(root / "configs" / "gstalker.yaml", keys)
+        keys = {"capture": str(folder_of or f"captures/{capture}"), "seed": seed}
+        config = dataclasses.replace(_composed(tuple(overrides)), **keys)
         configuration.save(config, folder / "config.yaml")
         machine = {"machine": "x86_64", "cores": 2, "threads": 2, "kernels": "avx2"}
         start = {**machine, "commit": "0123456789abcdef", "packages": {"torch": "2.13.0"}}

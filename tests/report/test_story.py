@@ -31,7 +31,7 @@ def run(make_run, tiny_capture):
     folder = make_run(
         "head",
         ours,
-        overrides=[f"capture={tiny_capture.folder}"],
+        folder_of=tiny_capture.folder,
         content_id=tiny_capture.content_id,
         controls={"shuffled_audio": heard},
     )

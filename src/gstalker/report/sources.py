@@ -191,13 +191,13 @@ def _loose(path: Path) -> Iterator[Trial]:
 
 def of_run(run: RunFolder) -> Trial:
     """What a run scored, or why it has no scores."""
-    config = run.config()
-    blank = Trial(run.path, Path(config.capture).name, seed=config.seed)
+    config = naming.read_config(run.path)
+    blank = Trial(run.path, Path(config["capture"]).name, seed=config["seed"])
     if not run.scores_path.is_file():
         return replace(blank, missing=_why_unscored(run))
     (found, *_) = of_scores(run.scores_path)
-    more = costs(run, config.device)
-    return replace(found, source=run.path, seed=config.seed, figures={**found.figures, **more})
+    more = costs(run, str(config.get("device")))
+    return replace(found, source=run.path, seed=config["seed"], figures={**found.figures, **more})
 
 
 def of_scores(path: Path) -> list[Trial]:

@@ -46,6 +46,7 @@ svg text { font-family: inherit !important; }
 li { list-style: none; } ul { padding: 0; margin: .3rem 0; font-size: .92rem; }
 .figures td, .figures th { font-size: .85rem; padding: .3rem .8rem .3rem 0; text-align: left;
   border-bottom: 1px solid var(--faint); width: auto; opacity: 1; white-space: nowrap; }
+.figures th { white-space: normal; vertical-align: bottom; }
 .wide { overflow-x: auto; } .stills figure { margin-bottom: .9rem; }
 pre { overflow-x: auto; } summary { cursor: pointer; }
 video { width: 100%; display: block; border-radius: 4px; }

@@ -28,9 +28,9 @@ def na(reason):
     return {"value": "n/a", "reason": reason}
 
 
-def write_scores(path, rows, capture="may", content_id=None, protocol=PROTOCOL):
+def write_scores(path, rows, capture="may", content_id=None, protocol=PROTOCOL, **more):
     capture = {"name": capture, "content_id": content_id or f"content of {capture}"}
-    files.write_json(path, {"protocol": protocol, "capture": capture, "rows": rows})
+    files.write_json(path, {"protocol": protocol, **more, "capture": capture, "rows": rows})
     return path
 
 

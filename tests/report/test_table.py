@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import statistics
 
 import numpy as np
@@ -218,6 +219,33 @@ def test_a_scored_video_stands_beside_runs_under_its_name(make_run, tmp_path):
     assert cell["rank"] == "2"
 
 
+def test_nothing_is_counted_twice(make_run, tmp_path):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    assert _cells([run, run, run.parent]) == _cells([run])
+    copy = shutil.copytree(run, tmp_path / "copy")
+    with pytest.raises(ConfigError, match="are both 'gstalker' on may, seed 0"):
+        report.tabulate([run, copy])
+    theirs = [
+        write_scores(tmp_path / f"{k}_scores.json", {"X": {"psnr_full": entry(29.0)}})
+        for k in range(2)
+    ]
+    with pytest.raises(ConfigError, match="are both 'X' on may.\n"):
+        report.tabulate(theirs)
+
+
+def test_videos_scored_beside_each_other_are_found_in_their_folder(tmp_path):
+    for name in ("ours", "theirs"):  # somebody's name for it, not a run of ours
+        rows = {name: {"psnr_full": entry(29.0)}}
+        write_scores(tmp_path / f"{name}_scores.json", rows, scored={"as": name})
+    assert [name for name, _ in _cells([tmp_path])] == ["ours", "theirs"]
+
+
+def test_a_caution_of_the_scores_stands_beneath_the_table(make_run):
+    protocol = {"fingerprint": "p1", "cautions": ["theirs: 40% of the head is filmed"]}
+    run = make_run("a", {"psnr_full": entry(30.0)}, protocol=protocol)
+    assert "Caution: theirs: 40% of the head is filmed." in report.tabulate([run])
+
+
 def test_controls_are_rows_of_the_same_files(make_run):
     controls = {"static": {"psnr_full": entry(20.0)}, "mean_frame": {"psnr_full": entry(10.0)}}
     run = make_run("a", {"psnr_full": entry(30.0)}, controls=controls)
@@ -410,6 +438,14 @@ def test_an_unknown_column_is_a_sentence_and_a_known_one_is_found_by_the_papers_
     assert list(_cells(three, metrics=["psnr"])) == list(_cells(three, metrics=["psnr_full"]))
 
 
+def test_a_metric_is_found_without_its_detectors_name_and_no_other_with_it(make_run):
+    ours = {name: entry(1.0) for name in ("lmd_x", "lmd_centred_x", "lmd_centred_iod_x")}
+    run = make_run("a", ours)
+    assert [name for _, name in _cells([run], metrics=["lmd_centred"])] == ["lmd_centred_x"]
+    text = report.tabulate([run], metrics=["lmd_centred_iod"])
+    assert "LMD by eyes x (eye distances) ↓" in text
+
+
 def test_runs_without_scores_say_what_to_type(make_run, tmp_path):
     run = make_run("a")
     with pytest.raises(GSTalkerError, match=r"a: trained, not evaluated\).\n  Run: gstalker eval"):
@@ -419,7 +455,9 @@ def test_runs_without_scores_say_what_to_type(make_run, tmp_path):
         report.tabulate([tmp_path / "empty"])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 3}', '{"rows": {"ours": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"rows": {}}', '{"rows": 3}', '{"rows": {"ours": 1}}']
+)
 def test_a_damaged_file_is_a_sentence(make_run, text):
     run = make_run("a", {"psnr_full": entry(30.0)})
     (run / "scores.json").write_text(text)

@@ -55,5 +55,4 @@ def _fits(name: str, columns: dict[str, Column]) -> list[Column]:
 def _exactly(name: str, columns: dict[str, Column]) -> list[str]:
     if name in columns:
         return [name]
-    title = vocabulary.column(name).title
-    return [n for n, c in columns.items() if n.startswith(f"{name}_") and c.title.startswith(title)]
+    return [n for n in columns if vocabulary.base_name(n) == name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from gstalker.report import cells, costs, protocols
@@ -72,7 +73,11 @@ def _protocol_lines(rows: Sequence[Row]) -> list[str]:
     for number, (key, words) in enumerate(known.items()):
         first = next(iter(known.values()))
         if number == 0:
-            knobs = [f"{k} {v}" for k, v in words.items() if k not in _APART]
+            knobs = [
+                f"{k} {json.dumps(v) if isinstance(v, dict | list) else v}"
+                for k, v in words.items()
+                if k not in _APART and v is not None and v is not False and v not in ("", {}, [])
+            ]
             fixed = [f"{k}: {v}" for k, v in dict(words.get("words") or {}).items()]
             told.append(f"Protocol {key[:12]}: {', '.join(knobs)}. {'; '.join(fixed)}.")
         else:

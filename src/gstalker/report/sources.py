@@ -43,6 +43,8 @@ class Trial:
     seed: int | None = None
     entry: str = OURS
     """Its row in ``scores.json``."""
+    foreign: bool = False
+    """Scored with ``gstalker score``, whatever the row is called."""
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """As in ``scores.json``, and what the run cost."""
     missing: str = ""
@@ -103,9 +105,12 @@ def rows(
         else:
             found += _of_sweep(sweep)
             asked = _asked(sweep)
-    trained = [trial for trial in loose if trial.entry == OURS]
-    found += _of_runs(trained)
-    found += _by_name(trial for trial in loose if trial.entry != OURS)
+    loose = list({(t.source.resolve(), t.entry): t for t in loose}.values())
+    named = [trial.foreign or trial.entry != OURS for trial in loose]
+    found += _of_runs([t for t, by_name in zip(loose, named, strict=True) if not by_name])
+    found += _by_name(t for t, by_name in zip(loose, named, strict=True) if by_name)
+    for row in found:
+        _check_once(row)
     if controls:
         found += [row for base in found for row in _controls(base)]
     return found, asked
@@ -214,10 +219,14 @@ def of_scores(path: Path) -> list[Trial]:
             path,
             str(capture.get("name", "?")),
             str(capture.get("content_id", "")),
+            foreign="scored" in told,
             protocol=protocols.fingerprint(told),
             words=words,
         )
-        names = [OURS] if OURS in entries else list(entries)
+        own = OURS in entries and not trial.foreign
+        names = [OURS] if own else list(entries)
+        if not names:
+            raise ValueError("no rows")
         return [replace(trial, entry=name, figures=dict(entries[name])) for name in names]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
@@ -259,6 +268,20 @@ def _by_name(trials: Iterable[Trial]) -> list[Row]:
     for trial in trials:
         groups.setdefault(trial.entry, []).append(trial)
     return [Row(name, "scored here", tuple(found)) for name, found in groups.items()]
+
+
+def _check_once(row: Row) -> None:
+    """Refuse to count one thing twice: a mean over copies would look surer than it is."""
+    seen: dict[tuple[str, int | None], Trial] = {}
+    for trial in row.trials:
+        key = (trial.content_id or trial.capture, trial.seed)
+        first = seen.setdefault(key, trial)
+        if first is not trial:
+            seed = "" if trial.seed is None else f", seed {trial.seed}"
+            raise ConfigError(
+                f"{first.source} and {trial.source} are both '{row.name}' on {trial.capture}{seed}."
+                "\n  Name only one of them."
+            )
 
 
 def _controls(row: Row) -> Iterator[Row]:

@@ -83,6 +83,7 @@ REPORTED: dict[str, Column] = {
 
 _OURS: tuple[Column, ...] = (
     Column("psnr_full", "PSNR", "dB", 2, reported="psnr"),
+    Column("psnr_pooled", "PSNR pooled", "dB", 2, True),
     Column("psnr_head", "PSNR head", "dB", 2),
     Column("psnr_above_chin", "PSNR above chin", "dB", 2),
     Column("psnr_mouth", "PSNR mouth", "dB", 2),
@@ -92,6 +93,8 @@ _OURS: tuple[Column, ...] = (
     Column("lpips_alex", "LPIPS", digits=4, reported="lpips"),
     Column("lmd", "LMD, not centred", "px"),
     Column("lmd_centred", "LMD", "px", reported="lmd"),
+    Column("lmd_iod", "LMD, not centred, by eyes", "eye distances", 4, False),
+    Column("lmd_centred_iod", "LMD by eyes", "eye distances", 4, False),
     Column("mouth_corr", "mouth r"),
     Column("mouth_corr_residual", "mouth r, residual"),
     Column("mouth_corr_speech", "mouth r, speech"),
@@ -99,9 +102,17 @@ _OURS: tuple[Column, ...] = (
     Column("mouth_amp", "mouth amplitude", aim=1.0),
     Column("sharpness_mouth", "mouth sharpness", aim=1.0),
     Column("faces_found", "faces found"),
-    Column("sync_c", "Sync-C", reported="sync_c"),
-    Column("sync_d", "Sync-D", reported="sync_d"),
-    Column("fid", "FID", digits=2, reported="fid"),
+    Column("jitter_lips", "jitter of lips", aim=1.0),
+    Column("jitter_eyes", "jitter of eyes", aim=1.0),
+    Column("sync_c", "Sync-C", higher_is_better=True, reported="sync_c"),
+    Column("sync_d", "Sync-D", higher_is_better=False, reported="sync_d"),
+    Column("sync_c_truth", "Sync-C of the truth"),
+    Column("sync_d_truth", "Sync-D of the truth"),
+    Column("sync_offset", "Sync offset", "frames", 1, aim=0.0),
+    Column("aue", "AUE", higher_is_better=False, reported="aue"),
+    Column("aue_lower", "AUE lower", higher_is_better=False, reported="aue_lower"),
+    Column("aue_upper", "AUE upper", higher_is_better=False, reported="aue_upper"),
+    Column("fid", "FID", digits=2, higher_is_better=False, reported="fid"),
     Column("train_minutes", "training", "min", 1, False, reported="train_time"),
     Column("peak_memory_mib", "memory", "MiB", 0, False),
     Column("frames_per_second", "speed", "frames/s", 1, True, reported="fps"),
@@ -122,11 +133,20 @@ def column(name: str) -> Column:
     True
     """
     better = _longest(name, HIGHER_IS_BETTER)
-    base = _longest(name, {known.name: known for known in _OURS})
+    base = base_name(name)
     known = next((c for c in _OURS if c.name == base), Column(name, name.replace("_", " ")))
     rest = name[len(known.name) :].strip("_") if known.name != name else ""
     known = replace(known, name=name, title=f"{known.title} {rest}".strip())
     return known if better is None else replace(known, higher_is_better=HIGHER_IS_BETTER[better])
+
+
+def base_name(name: str) -> str:
+    """A metric's name without the detector that stands behind it.
+
+    >>> base_name("lmd_centred_mediapipe"), base_name("lmd_centred_iod_mediapipe")
+    ('lmd_centred', 'lmd_centred_iod')
+    """
+    return _longest(name, {known.name: known for known in _OURS}) or name
 
 
 def is_known(name: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gstalker import files
+from gstalker import cli, files
 from gstalker.errors import ConfigError, RunError
 from gstalker.report import pictures, story
 from gstalker.report.pictures import error_map
@@ -136,7 +136,8 @@ def test_the_busiest_stretch_stays_within_a_take(tiny_capture):
 
 def test_what_was_not_left_behind_is_said(run):
     shutil.rmtree(run / "frames")
-    text = story.write([run]).read_text()
+    assert cli.main(["report", str(run)]) == 0
+    text = (run / "report.html").read_text()
     assert "n/a: no values per frame: there is no scores_frames.npz" in text
     assert "mouth r 0.800, with another sentence 0.100." in text
     assert "n/a: the run kept no pictures; run: gstalker evaluate" in text

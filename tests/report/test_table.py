@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gstalker import report
+from gstalker import cli, report
 from gstalker.errors import ConfigError, GSTalkerError, RunError
 from gstalker.report.table import _letter
 
@@ -177,7 +177,7 @@ def test_another_protocol_in_the_column_is_marked_and_not_ranked(make_run, three
     ]
     assert (cell["rank"], cell["marks"]) == ("", "a")
     text = report.tabulate([*three, foreign], metrics=["psnr_full"])
-    assert "- a: another protocol than the first row's; not ranked" in text
+    assert "- a: another protocol than most rows; not ranked" in text
     assert "differs: landmarks: fan, not mediapipe." in text
 
 
@@ -186,7 +186,26 @@ def test_a_mean_over_other_captures_is_not_ranked(make_run, three):
     elsewhere = make_run("b", {"psnr_full": entry(99.0)}, capture="lieu", overrides=keys)
     text = report.tabulate([*three, elsewhere], metrics=["psnr_full"])
     assert "99.00 ± 0.10<sup>a</sup>" in text
-    assert "over other captures than the first row" in text
+    assert "over other captures than most rows" in text
+
+
+def test_the_commonest_protocol_is_the_one_that_is_ranked(make_run, three):
+    keys = ["method.deform.steps=7"]
+    first = make_run(
+        "b", {"psnr_full": entry(99.0)}, protocol={"fingerprint": "p2"}, overrides=keys
+    )
+    cells = list(_cells([first, *three], metrics=["psnr_full"]).values())
+    assert [cell["rank"] for cell in cells] == ["", "2", "1", ""]
+
+
+def test_seeds_of_two_protocols_have_no_mean(make_run):
+    runs = [
+        make_run("a", {"psnr_full": entry(30.0)}),
+        make_run("b", {"psnr_full": entry(31.0)}, seed=1, protocol={"fingerprint": "p2"}),
+    ]
+    cell = _cells(runs)["gstalker", "psnr_full"]
+    assert cell["mean"] == ""
+    assert "scored by different protocols; evaluate again" in cell["gaps"]
 
 
 def test_times_of_two_machines_are_not_ranked(make_run):
@@ -424,6 +443,7 @@ def test_rows_are_held_against_the_one_that_is_named(three):
         (["nowhere"], {}, "there is nothing at nowhere"),
         ([], {}, "nothing to tabulate"),
         (["."], {"form": "word"}, "no format 'word'"),
+        (["."], {"against": "x"}, "only with --significance"),
     ],
 )
 def test_wrong_words_are_a_sentence(tmp_path, monkeypatch, paths, options, sentence):
@@ -463,6 +483,19 @@ def test_a_damaged_file_is_a_sentence(make_run, text):
     (run / "scores.json").write_text(text)
     with pytest.raises(GSTalkerError, match=r"scores.json"):
         report.tabulate([run])
+
+
+def test_the_command_prints_the_table_or_writes_it(make_run, tmp_path, capsys):
+    run = make_run("a", {"psnr_full": entry(30.0), "ssim_full": entry(0.9)})
+    options = ["--reported", "pd-gs:GSTalker", "--metrics", "psnr_full,ssim_full"]
+    assert cli.main(["table", str(run), *options]) == 0
+    wanted = {"reported": ["pd-gs:GSTalker"], "metrics": ["psnr_full", "ssim_full"]}
+    assert capsys.readouterr().out == report.tabulate([run], **wanted)
+    file = tmp_path / "t.tex"
+    assert cli.main(["table", str(run), *options, "--format", "latex", "-o", str(file)]) == 0
+    assert file.read_text() == report.tabulate([run], "latex", **wanted)
+    assert cli.main(["table", str(tmp_path / "none")]) == 1
+    assert "there is nothing at" in capsys.readouterr().err
 
 
 def test_letters_go_on_after_z():

@@ -59,6 +59,8 @@ def tabulate(
         raise ConfigError(
             f"there is no setting {sorted(unknown)[0]!r}.\n  Known: {', '.join(papers.SETTINGS)}."
         )
+    if against is not None and over is None:
+        raise ConfigError("rows are held against one another only with --significance.")
     if not paths and not reported:
         raise ConfigError("nothing to tabulate.\n  Name a run, a sweep, or --reported NAME.")
     rows, asked = sources.rows(paths, runs=runs, controls=controls)

@@ -60,6 +60,8 @@ def measured(row: Row, column: Column) -> Cell:
     by_capture: dict[str, list[float]] = {}
     for trial, entry in there:
         by_capture.setdefault(_capture(trial), []).append(float(entry["mean"]))
+    if len({(_capture(t), _protocol(t, entry)) for t, entry in there}) > len(by_capture):
+        return Cell(gaps=(*gaps, "its seeds were scored by different protocols; evaluate again"))
     spread, over = _spread(list(by_capture.values()), [entry for _, entry in there])
     return Cell(
         mean=float(np.mean([np.mean(values) for values in by_capture.values()])),
@@ -147,7 +149,12 @@ def _capture(trial: Trial) -> str:
     return trial.content_id or trial.capture
 
 
+def _protocol(trial: Trial, entry: dict[str, Any]) -> str:
+    """What cost time has the machine for its protocol."""
+    return str(entry.get("protocol") or trial.protocol)
+
+
 def _key(there: Sequence[tuple[Trial, dict[str, Any]]]) -> str:
     """Captures and protocols behind a mean: only equal ones may be compared."""
-    parts = {f"{_capture(t)} {entry.get('protocol') or t.protocol}" for t, entry in there}
+    parts = {f"{_capture(t)} {_protocol(t, entry)}" for t, entry in there}
     return "; ".join(sorted(parts))

@@ -128,7 +128,7 @@ def openings(truth: PerFrame, ours: PerFrame, shuffled: PerFrame, stretch: np.nd
 
 
 def _gappy(values: PerFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and values, with a gap where frames are left out or a new block of frames begins."""
+    """Seconds and values, with a gap where frames are left out."""
     cuts = np.flatnonzero(np.diff(values.ids) > 1) + 1
     time = np.insert(values.ids / FPS, cuts, values.ids[cuts] / FPS)
     return time, np.insert(values.values, cuts, np.nan)

@@ -103,8 +103,10 @@ def _reported_rows(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
 
 
 def _main(column: Sequence[Cell]) -> Cell:
-    """The first cell that has a protocol; whatever differs from it is marked."""
-    return next((cell for cell in column if cell.mean is not None and cell.protocol), Cell())
+    """A cell of the commonest protocol, the first of equals; what differs from it is marked."""
+    there = [cell for cell in column if cell.mean is not None and cell.protocol]
+    keys = [cell.protocol for cell in there]
+    return max(there, key=lambda cell: keys.count(cell.protocol), default=Cell())
 
 
 def _ranks(column: Sequence[Cell], kind: Column, main: str) -> list[int]:
@@ -135,8 +137,8 @@ def _cell_marks(cell: Cell, main: Cell, row: Row | None, notes: _Notes) -> tuple
 
 def _foreign(cell: Cell, main: Cell) -> str:
     if cell.behind != main.behind:
-        return "over other captures than the first row; not ranked"
-    return "another protocol than the first row's; not ranked"
+        return "over other captures than most rows; not ranked"
+    return "another protocol than most rows; not ranked"
 
 
 def _uneven(

@@ -193,13 +193,15 @@ def as_csv(table: Table) -> str:
 def _csv_cell(line: Line, k: int, column: Column) -> list[object]:
     cell = line.cells[k]
     test = line.tests[k] if line.tests else None
-    known = isinstance(test, Difference)
+    told: tuple[object, ...] = ("", "", "", "", test or "")
+    if isinstance(test, Difference):
+        told = (test.mean, test.stderr, test.p, test.n, "")
     return [
         *(line.name, line.kind, column.name, column.unit, _bare(cell.mean), _bare(cell.high)),
         *(cell.bound, _bare(cell.spread), cell.over, cell.captures, cell.runs, cell.frames),
         *(line.ranks[k] or "", cell.protocol, " ".join((*line.marks, *line.cell_marks[k]))),
         "; ".join(cell.gaps),
-        *((test.mean, test.stderr, test.p, test.n, "") if known else ("", "", "", "", test or "")),
+        *told,
     ]
 
 

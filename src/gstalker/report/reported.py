@@ -124,7 +124,8 @@ def _figure(row: Sequence[str], where: str) -> Figure:
     wanted, unit = REPORTED[told["metric"]].unit, told["unit"]
     if unit != wanted and not (wanted == "min" and unit in MINUTES):
         raise ConfigError(f"{where}: {told['metric']} is in {unit}, where {wanted} is expected.")
-    return Figure(**{**told, "value": value}, bound=bound)
+    words = {field: told[field] for field in FIELDS if field != "value"}
+    return Figure(**words, value=value, bound=bound)
 
 
 def folder() -> Path:

@@ -76,7 +76,7 @@ def _over_seeds(row: Row, base: Row, column: Column) -> Difference | str:
         a, b = list(mine[capture].values()), list(theirs[capture].values())
         if len(a) < 2 or len(b) < 2:
             return "fewer than two seeds on a capture"
-        gaps.append(np.mean(a) - np.mean(b))
+        gaps.append(float(np.mean(a) - np.mean(b)))
         for side in (a, b):
             variances.append(float(np.var(side, ddof=1)) / len(side))
             freedoms.append(len(side) - 1)

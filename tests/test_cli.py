@@ -14,6 +14,7 @@ import pytest
 
 from gstalker import __version__, cli
 from gstalker.errors import CaptureError
+from gstalker.verbs import house, runs
 
 FEW_STEPS = (
     "method.static.steps=3",
@@ -54,7 +55,7 @@ def failing(monkeypatch):
         def doctor(args):
             raise error
 
-        monkeypatch.setattr(cli, "_doctor", doctor)
+        monkeypatch.setattr(house, "_doctor", doctor)
 
     return fail_with
 
@@ -309,7 +310,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(gstalker, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_train", interrupted)
+    monkeypatch.setattr(runs, "_train", interrupted)
     status, _, err = gstalker("train", "my config.yaml", "seed=1")
     assert status == 130
     assert one_sentence(err) == (
@@ -325,7 +326,7 @@ def test_ctrl_c_that_lightning_turned_into_an_exit_is_still_ctrl_c(gstalker, mon
         except KeyboardInterrupt:
             sys.exit(1)
 
-    monkeypatch.setattr(cli, "_train", lightning)
+    monkeypatch.setattr(runs, "_train", lightning)
     status, _, err = gstalker("train", CONFIG)
     assert status == 130
     assert "goes on from there" in one_sentence(err)

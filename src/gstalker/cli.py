@@ -1,7 +1,7 @@
-"""``gstalker``: one verb, one function, no logic.
+"""``gstalker``: one command, and one sentence for everything that goes wrong.
 
 What changes the result is ``key=value`` and is recorded; what changes only this invocation is a
-``--flag``. Rooms are imported when their verb is typed, so ``--help`` is quick.
+``--flag``. What each verb does is in ``verbs``.
 """
 
 from __future__ import annotations
@@ -12,121 +12,15 @@ import logging
 import os
 import shlex
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from gstalker import __version__, process
 from gstalker.errors import GSTalkerError
-
-Verb = Callable[[argparse.Namespace], int | None]
+from gstalker.verbs import captures, house, runs, tables
 
 INTERRUPTED = 130
 """128 + SIGINT, the shell's convention."""
 _SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-# ---------------------------------------------------------------------- verbs
-
-
-def _prepare(args: argparse.Namespace) -> None:
-    from gstalker import config, prepare
-
-    fix = ["fix_sync=true"] if args.fix_sync else []
-    choices = config.from_overrides(prepare.PrepareConfig, [*args.overrides, *fix])
-    prepare.prepare(args.video, args.out, choices, redo=args.redo)
-    print(f"Next: gstalker inspect {shlex.quote(str(args.out))}")
-
-
-def _inspect(args: argparse.Namespace) -> None:
-    from gstalker.inspect import inspect
-
-    print(inspect(args.capture, args.out).text)
-
-
-def _import(args: argparse.Namespace) -> None:
-    from gstalker import config, exchange
-
-    choices = config.from_overrides(exchange.ImportConfig, args.overrides)
-    capture = exchange.import_folder(args.folder, args.out, choices)
-    print(f"{capture.folder}\nNext: gstalker train configs/gstalker.yaml capture={capture.folder}")
-
-
-def _export(args: argparse.Namespace) -> None:
-    from gstalker import config, exchange
-
-    choices = config.from_overrides(exchange.ExportConfig, args.overrides)
-    print(exchange.export_capture(args.capture, args.folder, args.layout, choices).text)
-
-
-def _train(args: argparse.Namespace) -> None:
-    from gstalker import config
-
-    chosen = config.compose(args.config, args.overrides)
-    from gstalker.experiment.train import train  # after the typos, for it takes seconds
-
-    _hush()
-    run = train(chosen)
-    print(f"{run.path}\nNext: gstalker evaluate {run.path}")
-
-
-def _evaluate(args: argparse.Namespace) -> None:
-    from gstalker.experiment.evaluate import evaluate, summary
-
-    _hush()
-    print(summary(evaluate(args.run, args.overrides)))
-
-
-def _reproduce(args: argparse.Namespace) -> int:
-    from gstalker.experiment.reproduce import reproduce
-
-    _hush()
-    found = reproduce(args.run, args.out, args.overrides)
-    print(found.text)
-    return 0 if found.same else 1
-
-
-def _drive(args: argparse.Namespace) -> None:
-    from gstalker.experiment.drive import drive
-
-    _hush()
-    print(drive(args.run, args.audio, args.out, args.overrides, paste_back=args.paste_back))
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from gstalker import doctor
-
-    found = doctor.report()
-    print(found.text)
-    return 0 if found.healthy else 1
-
-
-def _weights(args: argparse.Namespace) -> int:
-    from gstalker import doctor, weights
-
-    if args.action == "download":
-        names = [name for name, entry in weights.TABLE.items() if entry.url]
-        for name in [args.name] if args.name else names:
-            print(weights.download(name))
-        return 0
-    found = weights.check(args.name) if args.action == "check" else weights.listing()
-    print(doctor.weights_table(found))
-    if args.name is None:
-        print("\n".join(doctor.speech_models()))
-    return 1 if any(file.state == "different" for file in found) else 0
-
-
-def _config(args: argparse.Namespace) -> None:
-    from gstalker import config
-
-    print(config.to_yaml(config.compose(args.config, args.overrides, complete=False)), end="")
-
-
-def _demo(args: argparse.Namespace) -> None:
-    from gstalker.experiment.demo import closing, demo
-
-    _hush()
-    print(closing(args.out, demo(args.out)))
 
 
 # ---------------------------------------------------------------------- what may be typed
@@ -141,118 +35,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"gstalker {__version__}")
     verbs = top.add_subparsers(metavar="VERB", required=True)
-
-    verb = _verb(verbs, "prepare", _prepare, "turn a video into a capture folder", resumes=True)
-    verb.add_argument(
-        "video", type=Path, metavar="VIDEO", help="of one speaking person, with sound"
-    )
-    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
-    verb.add_argument(
-        "--redo",
-        action="append",
-        default=[],
-        metavar="STEP",
-        help="do this step again, though done",
-    )
-    verb.add_argument(
-        "--fix-sync", action="store_true", help="move the sound to the lips; same as fix_sync=true"
-    )
-    _takes_overrides(verb)
-
-    verb = _verb(verbs, "import", _import, "turn a data set of AD-NeRF's family into a capture")
-    verb.add_argument("folder", type=Path, metavar="FOLDER", help="with ori_imgs and transforms")
-    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
-    _takes_overrides(verb, "what the files leave open, for example image_ids=frame")
-
-    verb = _verb(verbs, "export", _export, "write a capture as a data set of AD-NeRF's family")
-    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
-    verb.add_argument("folder", type=Path, metavar="FOLDER", help="the folder to make")
-    verb.add_argument(
-        "--layout",
-        required=True,
-        metavar="NAME",
-        help="er-nerf, talkinggaussian, gaussiantalker or ad-nerf",
-    )
-    _takes_overrides(verb, "for example split=last-12-seconds")
-
-    verb = _verb(verbs, "inspect", _inspect, "say whether a capture is fit to train, and why")
-    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
-    verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="for inspect.html; default: the capture's"
-    )
-
-    verb = _verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
-    verb.add_argument(
-        "config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml"
-    )
-    _takes_overrides(verb)
-
-    verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
-    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
-
-    verb = _verb(
-        verbs, "reproduce", _reproduce, "train a run again and say what differs", resumes=True
-    )
-    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
-    verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="for the new run; default: reproduced"
-    )
-    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
-
-    verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
-    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
-    verb.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
-    )
-    verb.add_argument(
-        "--paste-back", type=Path, metavar="VIDEO", help="show the head in the filmed picture"
-    )
-    _takes_overrides(
-        verb,
-        "blink=filmed|natural|period:SECONDS|none|FILE, and where things are now: device=cpu, "
-        "capture=FOLDER, threads=N",
-    )
-
-    _verb(verbs, "doctor", _doctor, "say what is installed, and what each missing part would need")
-
-    verb = _verb(verbs, "weights", _weights, "list, check or download model files")
-    actions = ("list", "check", "download")
-    verb.add_argument(
-        "action", nargs="?", default="list", choices=actions, metavar="|".join(actions)
-    )
-    verb.add_argument("name", nargs="?", metavar="NAME", help="one file only")
-
-    verb = _verb(verbs, "config", _config, "print the whole resolved config; run nothing")
-    verb.add_argument("config", type=Path, metavar="CONFIG")
-    _takes_overrides(verb)
-
-    verb = _verb(verbs, "demo", _demo, "all of it on a synthetic head, in minutes", resumes=True)
-    verb.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
-    )
+    for part in (captures, runs, tables, house):
+        part.add(verbs)
     return top
-
-
-def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    function: Verb,
-    text: str,
-    *,
-    resumes: bool = False,
-) -> argparse.ArgumentParser:
-    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    verb.set_defaults(function=function, resumes=resumes)
-    return verb
-
-
-def _takes_overrides(
-    verb: argparse.ArgumentParser, help_text: str = "changes to the config"
-) -> None:
-    verb.add_argument("overrides", nargs="*", metavar="key=value", help=help_text)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -284,14 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"gstalker: {sentence}", file=sys.stderr)
         return status
-
-
-def _hush() -> None:
-    """Hear only warnings of others; after the imports, for Lightning sets its levels in its own."""
-    for name in ("lightning.pytorch", "lightning.fabric", "matplotlib", "PIL"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for noise in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
-        warnings.filterwarnings("ignore", message=noise)
 
 
 def _last_words(

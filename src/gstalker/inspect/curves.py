@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from gstalker.data.capture import FPS
 from gstalker.inspect.facts import Facts
+from gstalker.plots import FAINT, INK, LEGEND, LINES, blank, dress, figure, svg
 
 _MOST_POINTS = 1500
 """A curve has no more: as many as a page is wide."""
 _STRETCH_S = 12.0
 """Of the close look at lips, lids and sound."""
-_MARGIN = (0.068, 0.985)
-
-# Colours that are replaced by the page's own; matplotlib itself knows only numbers.
-_INK, _FAINT = "#010101", "#020202"
-_LINES = ("#030303", "#040404", "#050505", "#060606")
-_PAGE_COLOURS = {_INK: "ink", _FAINT: "faint", **{c: f"line{k}" for k, c in enumerate(_LINES)}}
 
 
 def timeline(facts: Facts) -> str:
@@ -30,17 +23,17 @@ def timeline(facts: Facts) -> str:
     def paint(axes: Any) -> None:
         for k, (start, stop) in enumerate(facts.segments):
             shade = 0.30 if k % 2 else 0.16
-            axes.axvspan(start / FPS, stop / FPS, 0.1, 0.9, color=_LINES[0], alpha=shade, lw=0)
+            axes.axvspan(start / FPS, stop / FPS, 0.1, 0.9, color=LINES[0], alpha=shade, lw=0)
         for gap in facts.meta["dropped"]:
-            colour = _LINES[1 + reasons.index(gap["reason"].partition(":")[0]) % 3]
+            colour = LINES[1 + reasons.index(gap["reason"].partition(":")[0]) % 3]
             # Never thinner than can be seen.
             least = len(facts.usable) / FPS / 400
             end = max(gap["stop"] / FPS, gap["start"] / FPS + least)
             axes.axvspan(gap["start"] / FPS, end, 0.1, 0.9, color=colour, lw=0)
-        axes.axvline(facts.test_start / FPS, color=_INK, lw=1.5, ls="--")
+        axes.axvline(facts.test_start / FPS, color=INK, lw=1.5, ls="--")
         axes.set_yticks([])
 
-    return _figure([(paint, "")], 0.9, len(facts.usable) / FPS)
+    return figure([(paint, "")], 0.9, len(facts.usable) / FPS)
 
 
 def drop_reasons(facts: Facts) -> list[str]:
@@ -54,13 +47,13 @@ def poses(facts: Facts) -> str:
 
     def turn(axes: Any) -> None:
         for k, name in enumerate(("yaw", "pitch", "roll")):
-            axes.plot(time, angles[:, k], color=_LINES[k], lw=1, label=name)
-        axes.legend(**_LEGEND)
+            axes.plot(time, angles[:, k], color=LINES[k], lw=1, label=name)
+        axes.legend(**LEGEND)
 
     def far(axes: Any) -> None:
-        axes.plot(time, distance[:, 0], color=_LINES[3], lw=1)
+        axes.plot(time, distance[:, 0], color=LINES[3], lw=1)
 
-    return _figure([(turn, "degrees"), (far, "distance, cm")], 3.4, len(facts.usable) / FPS)
+    return figure([(turn, "degrees"), (far, "distance, cm")], 3.4, len(facts.usable) / FPS)
 
 
 def signals(facts: Facts) -> str:
@@ -71,18 +64,18 @@ def signals(facts: Facts) -> str:
     blinked = [b.lowest for b in facts.blinking.blinks if start <= b.lowest < stop]
 
     def lids(axes: Any) -> None:
-        axes.plot(time, _gappy(facts.eye, facts)[start:stop], color=_LINES[1], lw=1.2)
-        axes.plot([b / FPS for b in blinked], facts.eye[blinked], "v", color=_INK, ms=4)
+        axes.plot(time, _gappy(facts.eye, facts)[start:stop], color=LINES[1], lw=1.2)
+        axes.plot([b / FPS for b in blinked], facts.eye[blinked], "v", color=INK, ms=4)
 
     def lips(axes: Any) -> None:
-        axes.plot(time, _gappy(facts.mouth, facts)[start:stop], color=_LINES[2], lw=1.2)
+        axes.plot(time, _gappy(facts.mouth, facts)[start:stop], color=LINES[2], lw=1.2)
 
     def sound(axes: Any) -> None:
         floor = max(float(level.max()) - 60, -90)
-        axes.fill_between(time, floor, np.maximum(level, floor), color=_LINES[0], alpha=0.5, lw=0)
+        axes.fill_between(time, floor, np.maximum(level, floor), color=LINES[0], alpha=0.5, lw=0)
 
     rows = [(lids, "eye"), (lips, "mouth"), (sound, "sound, dB")]
-    return _figure(rows, 3.8, (start / FPS, stop / FPS))
+    return figure(rows, 3.8, (start / FPS, stop / FPS))
 
 
 def busiest(facts: Facts) -> tuple[int, int]:
@@ -102,15 +95,15 @@ def sync(facts: Facts) -> str:
         return ""
 
     def paint(axes: Any) -> None:
-        axes.plot(curve[:, 0], curve[:, 1], color=_LINES[0], lw=1.5)
+        axes.plot(curve[:, 0], curve[:, 1], color=LINES[0], lw=1.5)
         if found.get("offset_frames") is not None:
-            axes.axvline(float(found["offset_frames"]), color=_LINES[1], lw=1.2)
+            axes.axvline(float(found["offset_frames"]), color=LINES[1], lw=1.2)
         if found.get("foreign_r") is not None:
-            axes.axhline(float(found["foreign_r"]), color=_FAINT, lw=1, ls="--")
-        axes.axvline(0, color=_FAINT, lw=1)
+            axes.axhline(float(found["foreign_r"]), color=FAINT, lw=1, ls="--")
+        axes.axvline(0, color=FAINT, lw=1)
 
     span = (float(curve[:, 0].min()), float(curve[:, 0].max()))
-    return _figure([(paint, "correlation")], 2.0, span, "sound later than lips, frames")
+    return figure([(paint, "correlation")], 2.0, span, "sound later than lips, frames")
 
 
 def misfit(facts: Facts) -> str:
@@ -120,10 +113,10 @@ def misfit(facts: Facts) -> str:
     time, error = _over_time(facts, facts.misfit.frame_px[:, None])
 
     def paint(axes: Any) -> None:
-        axes.plot(time, error[:, 0], color=_LINES[0], lw=1)
+        axes.plot(time, error[:, 0], color=LINES[0], lw=1)
         axes.set_ylim(bottom=0)
 
-    return _figure([(paint, "pixels")], 1.7, len(facts.usable) / FPS)
+    return figure([(paint, "pixels")], 1.7, len(facts.usable) / FPS)
 
 
 def misfit_map(facts: Facts, mesh: np.ndarray) -> str:
@@ -137,15 +130,15 @@ def misfit_map(facts: Facts, mesh: np.ndarray) -> str:
         return ""
     error = facts.misfit.vertex_px
     told = np.isfinite(error)
-    figure = _new_figure(3.2, 3.2)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
+    drawing = blank(3.2, 3.2)
+    axes = drawing.add_axes((0.02, 0.02, 0.96, 0.96))
     axes.axis("off")
     axes.set_aspect("equal")
-    axes.plot(mesh[~told, 0], -mesh[~told, 1], ".", color=_FAINT, ms=2)
+    axes.plot(mesh[~told, 0], -mesh[~told, 1], ".", color=FAINT, ms=2)
     most = max(float(np.nanpercentile(error, 98)), 1e-6)
     sizes = 4 + 60 * (np.minimum(error[told], most) / most) ** 2
-    axes.scatter(mesh[told, 0], -mesh[told, 1], s=sizes, color=_LINES[1], alpha=0.55, lw=0)
-    return _svg(figure)
+    axes.scatter(mesh[told, 0], -mesh[told, 1], s=sizes, color=LINES[1], alpha=0.55, lw=0)
+    return svg(drawing)
 
 
 def areas(facts: Facts) -> str:
@@ -153,99 +146,35 @@ def areas(facts: Facts) -> str:
     time, shares = facts.looks.ids / FPS, 100 * facts.looks.areas
 
     def large(axes: Any) -> None:
-        axes.plot(time, shares[:, 2], color=_LINES[1], lw=1, label="head")
-        axes.plot(time, shares[:, 1], color=_LINES[0], lw=1, label="torso")
+        axes.plot(time, shares[:, 2], color=LINES[1], lw=1, label="head")
+        axes.plot(time, shares[:, 1], color=LINES[0], lw=1, label="torso")
         axes.set_ylim(bottom=0)
-        axes.legend(**_LEGEND)
+        axes.legend(**LEGEND)
 
     def small(axes: Any) -> None:
-        axes.plot(time, shares[:, 3], color=_LINES[2], lw=1)
+        axes.plot(time, shares[:, 3], color=LINES[2], lw=1)
         axes.set_ylim(bottom=0)
 
-    return _figure([(large, "% of picture"), (small, "mouth, %")], 2.8, len(facts.usable) / FPS)
+    return figure([(large, "% of picture"), (small, "mouth, %")], 2.8, len(facts.usable) / FPS)
 
 
 def turned(facts: Facts) -> str:
     """Where the head looks: yaw against pitch, training and test."""
     ids = np.flatnonzero(facts.usable)
-    figure = _new_figure(5.0, 4.6)
-    axes = figure.add_axes((0.13, 0.12, 0.84, 0.8))
+    drawing = blank(5.0, 4.6)
+    axes = drawing.add_axes((0.13, 0.12, 0.84, 0.8))
     for part, colour, name in (
-        (ids[ids < facts.test_start], _LINES[0], "training"),
-        (ids[ids >= facts.test_start], _LINES[1], "test"),
+        (ids[ids < facts.test_start], LINES[0], "training"),
+        (ids[ids >= facts.test_start], LINES[1], "test"),
     ):
         few = part[:: max(len(part) // 700, 1)]
         yaw, pitch = facts.angles[few, 0], facts.angles[few, 1]
         axes.plot(yaw, pitch, ".", color=colour, ms=4, alpha=0.6, label=name, mew=0)
-    _dress(axes, "pitch, degrees")
-    axes.set_xlabel("yaw, degrees", color=_INK, fontsize=9)
+    dress(axes, "pitch, degrees")
+    axes.set_xlabel("yaw, degrees", color=INK, fontsize=9)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(markerscale=3, **_LEGEND)
-    return _svg(figure)
-
-
-# ---------------------------------------------------------------------- drawing
-
-_LEGEND: dict[str, Any] = {
-    "frameon": False,
-    "fontsize": 9,
-    "labelcolor": _INK,
-    "ncols": 3,
-    "loc": "lower right",
-    "bbox_to_anchor": (1.0, 0.98),
-    "borderaxespad": 0.0,
-}
-
-_Paint = Callable[[Any], None]
-
-
-def _figure(
-    rows: Sequence[tuple[_Paint, str]],
-    height: float,
-    span: float | tuple[float, float],
-    below: str = "seconds",
-) -> str:
-    figure = _new_figure(9.6, height)
-    all_axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (paint, label) in zip(all_axes, rows, strict=True):
-        paint(axes)
-        _dress(axes, label)
-    all_axes[-1].set_xlabel(below, color=_INK, fontsize=9)
-    all_axes[-1].set_xlim(span if isinstance(span, tuple) else (0, span))
-    figure.align_ylabels(all_axes)
-    figure.subplots_adjust(left=_MARGIN[0], right=_MARGIN[1], hspace=0.16)
-    figure.subplots_adjust(bottom=0.42 / height, top=1 - 0.24 / height)
-    return _svg(figure)
-
-
-def _new_figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure  # half a second; only pages need it
-
-    return Figure(figsize=(width, height))
-
-
-def _dress(axes: Any, label: str) -> None:
-    axes.set_facecolor("none")
-    axes.set_ylabel(label, color=_INK, fontsize=9)
-    axes.tick_params(colors=_INK, labelsize=9, color=_FAINT)
-    for side, spine in axes.spines.items():
-        spine.set_color(_FAINT)
-        spine.set_visible(side in ("left", "bottom"))
-
-
-def _svg(figure: Any) -> str:
-    import matplotlib
-
-    buffer = io.StringIO()
-    figure.patch.set_alpha(0)
-    # Text stays text, in the page's font; the salt makes the same capture give the same bytes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gstalker"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for colour, name in _PAGE_COLOURS.items():
-        text = text.replace(colour, f"var(--{name})")
-    return text
+    axes.legend(markerscale=3, **LEGEND)
+    return svg(drawing)
 
 
 def _over_time(facts: Facts, *values: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 
-from gstalker import __version__
+from gstalker import pages
 from gstalker.data.capture import Capture
 from gstalker.inspect import curves, sheet, summary
 from gstalker.inspect.facts import Facts
 from gstalker.inspect.verdict import Finding, verdict
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #22252a; --faint: #c9ccd1;
-  --card: #f1f1ec;  --line0: #2a6fbb; --line1: #d9622b; --line2: #1f9d6b; --line3: #8a5bc7;
-  --good: #1f8a55; --care: #b7791f; --bad: #c0392b; }
-@media (prefers-color-scheme: dark) { :root { --paper: #16181c; --ink: #dfe2e7; --faint: #474c55;
-  --card: #1f2228; --line0: #6aa9f0; --line1: #f08c5a; --line2: #4fcf9a; --line3: #b592ec;
-  --good: #4fcf8a; --care: #e0a84a; --bad: #f0766a; } }
-@media print { :root { --paper: #fff; --ink: #000; --faint: #aaa; --card: #f4f4f4; }
-  section { break-inside: avoid; } figure { break-inside: avoid; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 2.2rem 1.4rem 4rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.15rem; font-weight: 500; margin: 0; }
-h2 { font-size: 1.05rem; margin: 2.6rem 0 .3rem; }
-p { margin: .3rem 0 .7rem; } .note { opacity: .8; font-size: .9rem; max-width: 48rem; }
-.verdict { font-size: 2.1rem; font-weight: 700; margin: .1rem 0 .8rem; }
-.good { color: var(--good); } .care { color: var(--care); } .bad { color: var(--bad); }
-.finding { background: var(--card); border-left: 4px solid var(--care); border-radius: 4px;
-  padding: .6rem .9rem; margin: .6rem 0; break-inside: avoid; }
-.finding.fatal { border-color: var(--bad); }
-code { font: .88rem/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; font-size: .95rem; }
-td { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--faint); vertical-align: top; }
-td:first-child { white-space: nowrap; opacity: .75; width: 9.5rem; }
-.sheet { display: grid; grid-template-columns: repeat(4, 1fr); gap: .6rem; }
-@media (max-width: 44rem) { .sheet { grid-template-columns: repeat(2, 1fr); } }
-figure { margin: 0; } figure img { width: 100%; display: block; border-radius: 4px; }
-figcaption { font-size: .82rem; opacity: .85; padding-top: .15rem; }
-svg { width: 100%; height: auto; display: block; }
-svg text { font-family: inherit !important; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.4rem; align-items: start; }
-@media (max-width: 44rem) { .pair { grid-template-columns: 1fr; } }
-.key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .35em 0 0; }
-li { list-style: none; } ul { padding: 0; margin: .3rem 0; font-size: .92rem; }
-footer { margin-top: 3rem; font-size: .82rem; opacity: .7; }
-"""
 
 _TONE = {"fit to train": "good", "fit with cautions": "care", "not fit": "bad"}
 _DROPS_SHOWN = 12
@@ -66,28 +28,23 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
     """
     parts = [
         _head(facts, findings),
-        _section("In numbers", _table(facts)),
-        _section("Frames", _sheet(capture, facts), _SHEET_NOTE),
-        _section("Timeline", curves.timeline(facts) + _drops(facts), _TIMELINE_NOTE),
-        _section("Lips, lids and sound", curves.signals(facts), _signals_note(facts)),
-        _section("Sound against lips", _sync(facts)),
-        _section("Head pose", curves.poses(facts)),
-        _pair(
-            _section("Where the head looks", curves.turned(facts), _TURNED_NOTE),
-            _section("The plate behind", _image(sheet.plate(capture), "background"), _PLATE_NOTE),
+        pages.section("In numbers", pages.table(summary.rows(facts))),
+        pages.section("Frames", _sheet(capture, facts), _SHEET_NOTE),
+        pages.section("Timeline", curves.timeline(facts) + _drops(facts), _TIMELINE_NOTE),
+        pages.section("Lips, lids and sound", curves.signals(facts), _signals_note(facts)),
+        pages.section("Sound against lips", _sync(facts)),
+        pages.section("Head pose", curves.poses(facts)),
+        pages.pair(
+            pages.section("Where the head looks", curves.turned(facts), _TURNED_NOTE),
+            pages.section(
+                "The plate behind", pages.picture(sheet.plate(capture), "background"), _PLATE_NOTE
+            ),
         ),
-        _section("Masks", curves.areas(facts)),
+        pages.section("Masks", curves.areas(facts)),
         _misfit(facts, capture),
     ]
-    title = html.escape(f"{facts.meta['name']}: {verdict(list(findings))}")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>"
-        f"{''.join(parts)}"
-        f"<footer>gstalker {__version__}, capture {html.escape(facts.meta['content_id'][:12])}"
-        "</footer></body></html>\n"
-    )
+    title = f"{facts.meta['name']}: {verdict(list(findings))}"
+    return pages.document(title, "".join(parts), f"capture {facts.meta['content_id'][:12]}")
 
 
 # ---------------------------------------------------------------------- parts
@@ -118,17 +75,11 @@ def _head(facts: Facts, findings: Sequence[Finding]) -> str:
     )
 
 
-def _table(facts: Facts) -> str:
-    cells = (
-        f"<tr><td>{html.escape(what)}</td><td>{html.escape(much)}</td></tr>"
-        for what, much in summary.rows(facts)
-    )
-    return f"<table>{''.join(cells)}</table>"
-
-
 def _sheet(capture: Capture, facts: Facts) -> str:
     shots = sheet.choose(facts)
-    figures = (_image(sheet.draw(capture, shot.index), sheet.caption(shot)) for shot in shots)
+    figures = (
+        pages.picture(sheet.draw(capture, shot.index), sheet.caption(shot)) for shot in shots
+    )
     return f'<div class="sheet">{"".join(figures)}</div>'
 
 
@@ -161,27 +112,9 @@ def _sync(facts: Facts) -> str:
 def _misfit(facts: Facts, capture: Capture) -> str:
     if facts.misfit is None:
         text = "n/a: the mesh has no landmark for each of its points."
-        return _section("Reprojection error", f"<p>{text}</p>")
+        return pages.section("Reprojection error", f"<p>{text}</p>")
     note = (
         "How far the tracked face falls from its landmarks, over time and per point (larger dots)."
     )
     face = f'<div style="max-width: 20rem">{curves.misfit_map(facts, capture.mesh)}</div>'
-    return _section("Reprojection error", curves.misfit(facts) + face, note)
-
-
-def _section(title: str, content: str, note: str = "") -> str:
-    told = f'<p class="note">{html.escape(note)}</p>' if note else ""
-    return f"<section><h2>{html.escape(title)}</h2>{told}{content}</section>"
-
-
-def _pair(left: str, right: str) -> str:
-    return f'<div class="pair">{left}{right}</div>'
-
-
-def _image(jpeg: bytes, text: str) -> str:
-    data = base64.b64encode(jpeg).decode()
-    told = html.escape(text)
-    return (
-        f'<figure><img alt="{told}" src="data:image/jpeg;base64,{data}">'
-        f"<figcaption>{told}</figcaption></figure>"
-    )
+    return pages.section("Reprojection error", curves.misfit(facts) + face, note)

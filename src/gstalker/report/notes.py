@@ -1,0 +1,99 @@
+"""What stands beneath a table, in sentences: how to read it, its protocols, what it was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from gstalker.report import cells, costs, protocols
+from gstalker.report.grid import DAGGER, Line
+from gstalker.report.reported import SURE
+from gstalker.report.significance import Difference, Over
+from gstalker.report.sources import Row
+from gstalker.report.vocabulary import Column
+
+_APART = ("words", "fingerprint", "same_frames", "cautions", "frames_file")
+"""Of a protocol: told elsewhere, or of no use to a reader."""
+
+
+def beneath(rows: Sequence[Row], lines: Sequence[Line], columns: Sequence[Column]) -> list[str]:
+    """What ± and marks mean, and the protocols."""
+    told = []
+    spreads = dict.fromkeys(cell.over for line in lines for cell in line.cells if cell.over)
+    if spreads:
+        told.append("±: " + "; ".join(f"{name}: {cells.OVER[name]}" for name in spreads) + ".")
+    if any(rank for line in lines for rank in line.ranks):
+        aims = [f"{c.title} is best at {c.aim:g}" for c in columns if c.aim is not None]
+        told.append("; ".join(["Ranked among cells of one protocol only", *aims]) + ".")
+    if any(line.kind == "reported" for line in lines):
+        told.append(
+            f"{DAGGER} printed in a paper: other subjects, crops, landmarks and machines; not "
+            "comparable with the other rows; n/a there: not printed. A range: several papers "
+            "disagree. In brackets, how it is known: "
+            + "; ".join(f"{k}: {v}" for k, v in SURE.items())
+            + "."
+        )
+    return told + _protocol_lines(rows)
+
+
+def differences(
+    lines: Sequence[Line], columns: Sequence[Column], over: Over, base: str
+) -> list[str]:
+    """Every line's differences from the row called ``base``, in words."""
+    how = {
+        "frames": "paired over frames, takes or stretches resampled; says nothing of other seeds",
+        "seeds": "Welch's test over seeds within captures",
+    }[over]
+    told = [f"Differences from {base}: {how}; p two-sided, after Holm over the rows of a column."]
+    for line in lines:
+        parts, without = [], dict[str, list[str]]()
+        for column, test in zip(columns, line.tests, strict=False):
+            if isinstance(test, Difference):
+                digits = column.digits + 1
+                parts.append(
+                    f"{column.title} {test.mean:+.{digits}f} ± {test.stderr:.{digits}f}, "
+                    f"{'p < 0.001' if test.p < 0.001 else f'p = {test.p:.2g}'} (n {test.n})"
+                )
+            elif test:
+                without.setdefault(test, []).append(column.title)
+        parts += [f"n/a for {', '.join(names)}: {why}" for why, names in without.items()]
+        if parts:
+            told.append(f"{line.name}: {'; '.join(parts)}.")
+    return told
+
+
+def _protocol_lines(rows: Sequence[Row]) -> list[str]:
+    """The first protocol whole, and where the others differ from it."""
+    known: dict[str, dict] = {}
+    for row in rows:
+        for trial in row.trials:
+            if trial.words:
+                known.setdefault(trial.protocol, trial.words)
+    told = []
+    for number, (key, words) in enumerate(known.items()):
+        first = next(iter(known.values()))
+        if number == 0:
+            knobs = [
+                f"{k} {json.dumps(v) if isinstance(v, dict | list) else v}"
+                for k, v in words.items()
+                if k not in _APART and v is not None and v is not False and v not in ("", {}, [])
+            ]
+            fixed = [f"{k}: {v}" for k, v in dict(words.get("words") or {}).items()]
+            told.append(f"Protocol {key[:12]}: {', '.join(knobs)}. {'; '.join(fixed)}.")
+        else:
+            lines = protocols.differences(first, words) or ["in what it does not say"]
+            told.append(f"Protocol {key[:12]} differs: {'; '.join(lines)}.")
+    cautions = [str(c) for row in rows for t in row.trials for c in t.words.get("cautions") or ()]
+    return told + [f"Caution: {text}." for text in dict.fromkeys(cautions)]
+
+
+def made_of(rows: Sequence[Row]) -> list[str]:
+    """Which files were read, and what made them; controls are their head's own files."""
+    told: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        there = {str(t.source): t for t in row.trials if t.figures}
+        made = sorted({words for t in there.values() if (words := costs.made_by(t.folder))})
+        text = f"{row.name}, {row.kind}: {', '.join(there)}{'; ' if made else ''}{'; '.join(made)}."
+        if there:
+            told.setdefault(tuple(sorted(there)), text)
+    return list(told.values())

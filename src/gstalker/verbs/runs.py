@@ -1,0 +1,91 @@
+"""From a capture to a head that speaks, and what it is worth."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides
+
+
+def add(verbs: Verbs) -> None:
+    """What may be typed."""
+    verb = add_verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
+    verb.add_argument(
+        "config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml"
+    )
+    takes_overrides(verb)
+
+    verb = add_verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+
+    verb = add_verb(
+        verbs, "reproduce", _reproduce, "train a run again and say what differs", resumes=True
+    )
+    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="for the new run; default: reproduced"
+    )
+    takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+
+    verb = add_verb(verbs, "drive", _drive, "let a trained head speak new sound")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
+    verb.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
+    )
+    verb.add_argument(
+        "--paste-back", type=Path, metavar="VIDEO", help="show the head in the filmed picture"
+    )
+    takes_overrides(
+        verb,
+        "blink=filmed|natural|period:SECONDS|none|FILE, and where things are now: device=cpu, "
+        "capture=FOLDER, threads=N",
+    )
+
+    verb = add_verb(verbs, "demo", _demo, "all of it on a synthetic head, in minutes", resumes=True)
+    verb.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
+    )
+
+
+def _train(args: argparse.Namespace) -> None:
+    from gstalker import config
+
+    chosen = config.compose(args.config, args.overrides)
+    from gstalker.experiment.train import train  # after the typos, for it takes seconds
+
+    hush()
+    run = train(chosen)
+    print(f"{run.path}\nNext: gstalker evaluate {run.path}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from gstalker.experiment.evaluate import evaluate, summary
+
+    hush()
+    print(summary(evaluate(args.run, args.overrides)))
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from gstalker.experiment.reproduce import reproduce
+
+    hush()
+    found = reproduce(args.run, args.out, args.overrides)
+    print(found.text)
+    return 0 if found.same else 1
+
+
+def _drive(args: argparse.Namespace) -> None:
+    from gstalker.experiment.drive import drive
+
+    hush()
+    print(drive(args.run, args.audio, args.out, args.overrides, paste_back=args.paste_back))
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from gstalker.experiment.demo import closing, demo
+
+    hush()
+    print(closing(args.out, demo(args.out)))

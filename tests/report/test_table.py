@@ -1,0 +1,502 @@
+"""A table says what its files say: means, spreads, ranks, gaps and marks, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gstalker import cli, report
+from gstalker.errors import ConfigError, GSTalkerError, RunError
+from gstalker.report.table import _letter
+
+from .conftest import BLOCK, entry, na, read_csv, write_scores, write_sweep
+
+NO_TORSO = ["method.deform.torso=null"]
+
+
+def _cells(paths, **options):
+    return read_csv(report.tabulate(paths, "csv", **options))
+
+
+def _number(text):
+    return float(text) if text else None
+
+
+@pytest.fixture
+def sweep(make_run, tmp_path):
+    """Two rows, two captures, two seeds; one trial of the second row diverged."""
+    psnr = {
+        ("full", "may", 0): 30.0,
+        ("full", "may", 1): 31.0,
+        ("full", "lieu", 0): 20.0,
+        ("full", "lieu", 1): 24.0,
+        ("bare", "may", 0): 28.0,
+        ("bare", "may", 1): 29.0,
+        ("bare", "lieu", 0): 19.0,
+    }
+    trials = []
+    for row in ("full", "bare"):
+        for capture in ("may", "lieu"):
+            for seed in (0, 1):
+                value = psnr.get((row, capture, seed))
+                ours = None if value is None else {"psnr_full": entry(value)}
+                run = make_run(f"{row}-{capture}-{seed}", ours, capture=capture, seed=seed)
+                trials.append((row, capture, seed, run))
+    status = trials[-1][3] / "status.json"
+    told = '{"state": "diverged", "stage": "deform", "step": 814, "term": "loss", "reason": "nan"}'
+    status.write_text(told)
+    relative = [(r, c, s, os.path.relpath(f, tmp_path / "runs/sweeps/x")) for r, c, s, f in trials]
+    file = tmp_path / "runs" / "sweeps" / "x" / "sweep.json"
+    return write_sweep(file, ["full", "bare"], relative, title="Ablation", columns=["psnr_full"])
+
+
+def test_seeds_are_averaged_within_captures_and_captures_with_equal_weight(sweep):
+    cells = _cells([sweep])
+    full = cells["full", "psnr_full"]
+    assert float(full["mean"]) == pytest.approx((30.5 + 22.0) / 2)
+    assert (full["captures"], full["runs"], full["frames"]) == ("2", "4", "400")
+    # pooled: squares 0.5 + 8 over 1 + 1 degrees of freedom
+    assert float(full["spread"]) == pytest.approx(math.sqrt(8.5 / 2))
+    assert full["spread_over"] == "seeds"
+    bare = cells["bare", "psnr_full"]
+    assert float(bare["mean"]) == pytest.approx((28.5 + 19.0) / 2)
+
+
+def test_a_diverged_trial_is_named_with_its_reason(sweep):
+    bare = _cells([sweep])["bare", "psnr_full"]
+    assert bare["runs"] == "3"
+    assert bare["gaps"] == "lieu, seed 1: diverged, deform, step 814: loss nan"
+    assert "3 of 4 runs; missing: lieu, seed 1: diverged" in report.tabulate([sweep])
+
+
+def test_the_experiment_names_title_and_columns(sweep, tmp_path):
+    text = report.tabulate([sweep])
+    assert text.startswith("**Ablation**")
+    assert "PSNR (dB)" in text
+    assert "training" not in text.splitlines()[2]
+    file = tmp_path / "x.yaml"
+    file.write_text("rows: {full: {}, bare: {}}\n")
+    assert report.tabulate([file], runs=tmp_path / "runs") == text
+    assert report.tabulate([sweep.parent]) == text
+
+
+def test_an_experiment_that_never_ran_says_what_to_type(tmp_path):
+    file = tmp_path / "y.yaml"
+    file.write_text("rows: {full: {}}\n")
+    with pytest.raises(RunError, match="Run: gstalker sweep"):
+        report.tabulate([file])
+    with pytest.raises(ConfigError, match="no experiment at"):
+        report.tabulate([tmp_path / "z.yaml"])
+
+
+def test_a_trial_that_was_never_started_is_a_gap(make_run, tmp_path):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    trials = [("full", "may", 0, run), ("bare", "captures/may", 0, "nowhere")]
+    text = report.tabulate([write_sweep(tmp_path / "sweep.json", ["full", "bare"], trials)])
+    assert "| bare | trained here | 0 runs |" in text
+    assert "n/a: may, seed 0: not started" in text
+
+
+def test_runs_of_one_config_are_one_row_named_by_what_sets_it_apart(make_run):
+    ours = {"psnr_full": entry(30.0)}
+    folders = [
+        make_run("a", ours, seed=0),
+        make_run("b", {"psnr_full": entry(32.0)}, seed=1),
+        make_run("c", ours, overrides=NO_TORSO),
+    ]
+    cells = _cells(folders)
+    assert {name for name, _ in cells} == {"gstalker", "gstalker method.deform.torso=null"}
+    both = cells["gstalker", "psnr_full"]
+    assert float(both["mean"]) == 31.0
+    assert float(both["spread"]) == pytest.approx(statistics.stdev([30.0, 32.0]))
+    assert _cells([folders[0].parent]) == cells
+
+
+def test_a_single_run_shows_the_error_over_takes_and_says_so(make_run):
+    text = report.tabulate([make_run("a", {"psnr_full": entry(30.0, 0.25)})])
+    assert "30.00 ± 0.25" in text
+    assert "takes: standard error over takes of one run" in text
+
+
+def test_several_captures_of_one_seed_spread_over_captures(make_run):
+    runs = [
+        make_run("a", {"psnr_full": entry(30.0)}),
+        make_run("b", {"psnr_full": entry(33.0)}, capture="lieu"),
+    ]
+    cell = _cells(runs)["gstalker", "psnr_full"]
+    assert (float(cell["spread"]), cell["spread_over"]) == (
+        pytest.approx(statistics.stdev([30.0, 33.0])),
+        "captures",
+    )
+
+
+# ---------------------------------------------------------------------- ranks and marks
+
+
+@pytest.fixture
+def three(make_run):
+    """Three rows; more is better, less is better, and best in the middle."""
+    figures = [(30.0, 0.04, -0.5), (31.0, 0.05, 2.0), (29.0, 0.03, 1.0)]
+    keys = ("psnr_full", "lpips_alex", "mouth_lag")
+    return [
+        make_run(
+            f"run{k}",
+            {key: entry(value) for key, value in zip(keys, values, strict=True)},
+            overrides=[f"method.deform.steps={1000 + k}"],
+        )
+        for k, values in enumerate(figures)
+    ]
+
+
+def test_best_and_second_follow_each_metrics_own_direction(three):
+    cells = list(_cells(three, metrics=["psnr_full", "lpips_alex", "mouth_lag"]).values())
+    ranks = [[cell["rank"] for cell in cells[k::3]] for k in range(3)]
+    assert ranks == [["2", "1", ""], ["2", "", "1"], ["1", "", "2"]]
+
+
+def test_equals_share_a_place_and_nothing_is_best_alone(make_run, three):
+    tied = make_run("tied", {"psnr_full": entry(31.0)}, overrides=["method.deform.steps=9"])
+    cells = _cells([*three, tied], metrics=["psnr_full"])
+    assert [cell["rank"] for cell in cells.values()] == ["2", "1", "", "1"]
+    alone = _cells([tied], metrics=["psnr_full"])
+    assert [cell["rank"] for cell in alone.values()] == [""]
+
+
+def test_another_protocol_in_the_column_is_marked_and_not_ranked(make_run, three):
+    other = {"fingerprint": "p2", "landmarks": "fan", "lpips": True}
+    keys = ["method.deform.steps=7"]
+    foreign = make_run("other", {"psnr_full": entry(99.0)}, overrides=keys, protocol=other)
+    cell = _cells([*three, foreign], metrics=["psnr_full"])[
+        "gstalker method.deform.steps=7", "psnr_full"
+    ]
+    assert (cell["rank"], cell["marks"]) == ("", "a")
+    text = report.tabulate([*three, foreign], metrics=["psnr_full"])
+    assert "- a: another protocol than most rows; not ranked" in text
+    assert "differs: landmarks: fan, not mediapipe." in text
+
+
+def test_a_mean_over_other_captures_is_not_ranked(make_run, three):
+    keys = ["method.deform.steps=7"]
+    elsewhere = make_run("b", {"psnr_full": entry(99.0)}, capture="lieu", overrides=keys)
+    text = report.tabulate([*three, elsewhere], metrics=["psnr_full"])
+    assert "99.00 ± 0.10<sup>a</sup>" in text
+    assert "over other captures than most rows" in text
+
+
+def test_the_commonest_protocol_is_the_one_that_is_ranked(make_run, three):
+    keys = ["method.deform.steps=7"]
+    first = make_run(
+        "b", {"psnr_full": entry(99.0)}, protocol={"fingerprint": "p2"}, overrides=keys
+    )
+    cells = list(_cells([first, *three], metrics=["psnr_full"]).values())
+    assert [cell["rank"] for cell in cells] == ["", "2", "1", ""]
+
+
+def test_seeds_of_two_protocols_have_no_mean(make_run):
+    runs = [
+        make_run("a", {"psnr_full": entry(30.0)}),
+        make_run("b", {"psnr_full": entry(31.0)}, seed=1, protocol={"fingerprint": "p2"}),
+    ]
+    cell = _cells(runs)["gstalker", "psnr_full"]
+    assert cell["mean"] == ""
+    assert "scored by different protocols; evaluate again" in cell["gaps"]
+
+
+def test_times_of_two_machines_are_not_ranked(make_run):
+    runs = [make_run("a", {"psnr_full": entry(30.0)})]
+    runs.append(make_run("b", {"psnr_full": entry(30.0)}, overrides=NO_TORSO))
+    provenance = runs[1] / "provenance.json"
+    provenance.write_text(provenance.read_text().replace('"cores": 2', '"cores": 64'))
+    cells = _cells(runs, metrics=["train_minutes"])
+    assert [cell["mean"] for cell in cells.values()] == ["14.5", "14.5"]
+    assert [cell["marks"] for cell in cells.values()] == ["", "a"]
+
+
+def test_a_figure_that_cannot_be_had_is_a_gap_with_its_reason(make_run):
+    ours = {"psnr_full": entry(30.0), "lpips_alex": na("no weights"), "sync_c": entry(math.pi)}
+    ours["mouth_corr"] = {"mean": None, "stderr": None, "n": 0}
+    cells = _cells([make_run("a", ours)], metrics=["lpips_alex", "mouth_corr", "ms_ssim_full"])
+    gaps = [cell["gaps"] for cell in cells.values()]
+    where = "may, seed 0"
+    assert gaps == [f"{where}: no weights", f"{where}: not scored", f"{where}: not scored"]
+    assert {cell["mean"] for cell in cells.values()} == {""}
+
+
+def test_a_scored_video_stands_beside_runs_under_its_name(make_run, tmp_path):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    theirs = tmp_path / "theirs"
+    write_scores(theirs / "scores.json", {"ER-NeRF (official)": {"psnr_full": entry(29.0)}})
+    text = report.tabulate([run, theirs], metrics=["psnr_full"])
+    assert "| ER-NeRF (official) | scored here | 1 capture, 1 run, 100 frames |" in text
+    cell = _cells([run, theirs], metrics=["psnr_full"])["ER-NeRF (official)", "psnr_full"]
+    assert cell["rank"] == "2"
+
+
+def test_nothing_is_counted_twice(make_run, tmp_path):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    assert _cells([run, run, run.parent]) == _cells([run])
+    copy = shutil.copytree(run, tmp_path / "copy")
+    with pytest.raises(ConfigError, match="are both 'gstalker' on may, seed 0"):
+        report.tabulate([run, copy])
+    theirs = [
+        write_scores(tmp_path / f"{k}_scores.json", {"X": {"psnr_full": entry(29.0)}})
+        for k in range(2)
+    ]
+    with pytest.raises(ConfigError, match="are both 'X' on may.\n"):
+        report.tabulate(theirs)
+
+
+def test_videos_scored_beside_each_other_are_found_in_their_folder(tmp_path):
+    for name in ("ours", "theirs"):  # somebody's name for it, not a run of ours
+        rows = {name: {"psnr_full": entry(29.0)}}
+        write_scores(tmp_path / f"{name}_scores.json", rows, scored={"as": name})
+    assert [name for name, _ in _cells([tmp_path])] == ["ours", "theirs"]
+
+
+def test_a_caution_of_the_scores_stands_beneath_the_table(make_run):
+    protocol = {"fingerprint": "p1", "cautions": ["theirs: 40% of the head is filmed"]}
+    run = make_run("a", {"psnr_full": entry(30.0)}, protocol=protocol)
+    assert "Caution: theirs: 40% of the head is filmed." in report.tabulate([run])
+
+
+def test_controls_are_rows_of_the_same_files(make_run):
+    controls = {"static": {"psnr_full": entry(20.0)}, "mean_frame": {"psnr_full": entry(10.0)}}
+    run = make_run("a", {"psnr_full": entry(30.0)}, controls=controls)
+    cells = _cells([run], controls=True, metrics=["psnr_full"])
+    means = {name: _number(cell["mean"]) for (name, _), cell in cells.items()}
+    assert means == {
+        "gstalker": 30.0,
+        "gstalker: static head, no sound": 20.0,
+        "gstalker: shuffled sound": None,
+        "gstalker: mean frame": 10.0,
+    }
+
+
+# ---------------------------------------------------------------------- reported
+
+
+def test_a_reported_figure_is_always_marked_and_never_ranked_among_ours(make_run):
+    run = make_run("a", {"psnr_full": entry(10.0), "lmd_centred_mediapipe": entry(1.0)})
+    cells = _cells([run], reported=["pd-gs:GSTalker"])
+    psnr, lmd = cells["GSTalker", "psnr_full"], cells["GSTalker", "lmd_centred_mediapipe"]
+    assert (float(psnr["mean"]), psnr["rank"], psnr["kind"]) == (33.07, "", "reported")
+    assert "†" in psnr["marks"]
+    assert float(lmd["mean"]) == 2.83
+    assert "33.07<sup>†</sup>" in report.tabulate([run], reported=["pd-gs:GSTalker"])
+
+
+def test_what_papers_disagree_on_is_a_range_and_copies_do_not_count(make_run):
+    cell = _cells([], reported=["AD-NeRF"])["AD-NeRF", "psnr"]
+    # of the notes' comparison, with SyncTalk's own 26.7291 that FG-3DGS copies as 26.73
+    assert (float(cell["mean"]), float(cell["high"])) == (26.7291, 31.87)
+    assert cell["runs"] == "5"
+    assert "26.73–31.87" in report.tabulate([], reported=["AD-NeRF"])
+
+
+def test_figures_of_one_paper_may_be_ranked_with_each_other():
+    cells = _cells([], reported=["synctalk"], metrics=["psnr"])
+    best = [name for (name, _), cell in cells.items() if cell["rank"] == "1"]
+    assert best == ["SyncTalk + Portrait"]
+
+
+def test_other_settings_of_papers_are_asked_for_and_told_apart():
+    cells = _cells([], reported=["er-nerf"], settings=["cross-driven"])
+    assert ("ER-NeRF (cross-driven, audio A)", "sync_c") in cells
+    with pytest.raises(ConfigError, match="no setting 'dreamt'"):
+        report.tabulate([], reported=["er-nerf"], settings=["dreamt"])
+    with pytest.raises(ConfigError, match="nothing of that is user study"):
+        report.tabulate([], reported=["synctalk"], settings=["user study"])
+
+
+# ---------------------------------------------------------------------- significance
+
+
+def _frames(folder, rows, block):
+    count = len(block)
+    values = {f"{name}/psnr_full": v for name, v in rows.items()}
+    np.savez(folder / "scores_frames.npz", ids=np.arange(count), block=block, **values)
+
+
+def test_seeds_are_held_against_each_other_as_scipy_does(make_run):
+    a, b = [30.0, 31.0, 30.4, 30.2], [28.0, 29.5, 28.8, 30.1]
+    runs = [make_run(f"a{k}", {"psnr_full": entry(v)}, seed=k) for k, v in enumerate(a)]
+    for k, value in enumerate(b):
+        keys = {"seed": k, "overrides": NO_TORSO}
+        runs.append(make_run(f"b{k}", {"psnr_full": entry(value)}, **keys))
+    cells = _cells(runs, over="seeds", metrics=["psnr_full"])
+    told = cells["gstalker method.deform.torso=null", "psnr_full"]
+    assert float(told["difference"]) == pytest.approx(statistics.mean(b) - statistics.mean(a))
+    welch = stats.ttest_ind(b, a, equal_var=False)
+    assert float(told["p_holm"]) == pytest.approx(welch.pvalue)
+    assert told["difference_n"] == "4"
+
+
+def test_frames_are_paired_and_whole_takes_resampled(make_run):
+    rng = np.random.default_rng(0)
+    block = np.repeat(np.arange(40), BLOCK)
+    common = rng.normal(30, 2, len(block))
+    # what a take has in common is what differs: 25 frames of it are one opinion, not 25
+    shift = np.repeat(rng.normal(0.5, 1.0, 40), BLOCK)
+    runs = []
+    for name, values, keys in (("a", common, []), ("b", common + shift, NO_TORSO)):
+        ours = {"psnr_full": entry(float(values.mean()), n=len(block))}
+        runs.append(make_run(name, ours, overrides=keys))
+        _frames(runs[-1], {"ours": values}, block)
+    told = list(_cells(runs, over="frames", metrics=["psnr_full"]).values())[1]
+    by_take = shift[::BLOCK]
+    assert float(told["difference"]) == pytest.approx(by_take.mean())
+    assert told["difference_n"] == "40"
+    error = by_take.std() / math.sqrt(40)
+    # 2000 resamples know their deviation to 1.6 %, so 6 % is nearly four of those
+    assert float(told["difference_stderr"]) == pytest.approx(error, rel=0.06)
+    paired = stats.ttest_1samp(by_take, 0.0).pvalue
+    assert float(told["p_holm"]) == pytest.approx(paired, rel=0.35)
+
+
+def test_pvalues_are_corrected_for_the_number_of_rows(make_run):
+    rng = np.random.default_rng(1)
+    values = {
+        k: [30 + shift + x for x in rng.normal(0, 0.5, 4)] for k, shift in enumerate((0, 1, 2))
+    }
+    runs = [
+        make_run(
+            f"r{k}{seed}",
+            {"psnr_full": entry(v)},
+            seed=seed,
+            overrides=[f"method.deform.steps={k + 1}"],
+        )
+        for k, row in values.items()
+        for seed, v in enumerate(row)
+    ]
+    cells = list(_cells(runs, over="seeds", metrics=["psnr_full"]).values())
+    plain = [stats.ttest_ind(values[k], values[0], equal_var=False).pvalue for k in (1, 2)]
+    least, most = sorted(plain)
+    expected = sorted([2 * least, max(most, 2 * least)])
+    assert sorted(float(c["p_holm"]) for c in cells[1:]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("over", "spoil", "reason"),
+    [
+        ("seeds", None, "fewer than two seeds on a capture"),
+        ("frames", "absent", "there is no scores_frames.npz"),
+        ("frames", "few", "only 4 takes or stretches"),
+        ("frames", "other frames", "scored on different frames"),
+        ("frames", "same", "no spread to hold the difference against"),
+        ("frames", "pickled", "cannot be read"),
+        ("frames", "not this metric", "psnr_full has no values per frame"),
+    ],
+)
+def test_what_cannot_be_tested_says_why(make_run, over, spoil, reason):
+    runs = [make_run("a", {"psnr_full": entry(30.0)})]
+    runs.append(make_run("b", {"psnr_full": entry(30.5)}, overrides=NO_TORSO))
+    blocks = 4 if spoil == "few" else 8
+    block, rng = np.repeat(np.arange(blocks), BLOCK), np.random.default_rng(0)
+    for run in [] if spoil == "absent" else runs:
+        values = np.ones(len(block)) if spoil == "same" else rng.normal(30, 1, len(block))
+        name = "theirs" if spoil == "not this metric" else "ours"
+        _frames(run, {name: values}, block)
+    if spoil == "other frames":
+        _frames(runs[1], {"ours": np.ones(7)}, np.arange(7))
+    if spoil == "pickled":
+        np.savez(
+            runs[1] / "scores_frames.npz", ids=np.array([{}]), **{"ours/psnr_full": np.ones(1)}
+        )
+    told = list(_cells(runs, over=over, metrics=["psnr_full"]).values())[1]
+    assert reason in told["no_difference_because"]
+    assert told["difference"] == ""
+    if not spoil:
+        assert f"n/a for PSNR, training: {reason}" in report.tabulate(runs, over=over)
+
+
+def test_another_protocol_is_never_tested_against(make_run):
+    runs = [make_run(f"a{k}", {"psnr_full": entry(30.0 + k)}, seed=k) for k in range(2)]
+    other = {"fingerprint": "p2"}
+    for k in range(2):
+        keys = {"seed": k, "overrides": NO_TORSO, "protocol": other}
+        runs.append(make_run(f"b{k}", {"psnr_full": entry(20.0 + k)}, **keys))
+    told = list(_cells(runs, over="seeds", metrics=["psnr_full"]).values())[1]
+    assert told["no_difference_because"] == "captures or protocols differ"
+
+
+def test_rows_are_held_against_the_one_that_is_named(three):
+    with pytest.raises(ConfigError, match="no row called 'nobody'"):
+        report.tabulate(three, over="seeds", against="nobody")
+    name = "gstalker method.deform.steps=1002"
+    assert f"Differences from {name}" in report.tabulate(three, over="seeds", against=name).replace(
+        "\\", ""
+    )
+
+
+# ---------------------------------------------------------------------- what may be typed
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "sentence"),
+    [
+        (["nowhere"], {}, "there is nothing at nowhere"),
+        ([], {}, "nothing to tabulate"),
+        (["."], {"form": "word"}, "no format 'word'"),
+        (["."], {"against": "x"}, "only with --significance"),
+    ],
+)
+def test_wrong_words_are_a_sentence(tmp_path, monkeypatch, paths, options, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GSTalkerError, match=sentence):
+        report.tabulate(paths, **options)
+
+
+def test_an_unknown_column_is_a_sentence_and_a_known_one_is_found_by_the_papers_name(three):
+    with pytest.raises(ConfigError, match=r"figure called 'pnsr'.\n  There are: psnr_full"):
+        report.tabulate(three, metrics=["pnsr"])
+    assert list(_cells(three, metrics=["psnr"])) == list(_cells(three, metrics=["psnr_full"]))
+
+
+def test_a_metric_is_found_without_its_detectors_name_and_no_other_with_it(make_run):
+    ours = {name: entry(1.0) for name in ("lmd_x", "lmd_centred_x", "lmd_centred_iod_x")}
+    run = make_run("a", ours)
+    assert [name for _, name in _cells([run], metrics=["lmd_centred"])] == ["lmd_centred_x"]
+    text = report.tabulate([run], metrics=["lmd_centred_iod"])
+    assert "LMD by eyes x (eye distances) ↓" in text
+
+
+def test_runs_without_scores_say_what_to_type(make_run, tmp_path):
+    run = make_run("a")
+    with pytest.raises(GSTalkerError, match=r"a: trained, not evaluated\).\n  Run: gstalker eval"):
+        report.tabulate([run])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="holds no runs"):
+        report.tabulate([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"rows": {}}', '{"rows": 3}', '{"rows": {"ours": 1}}']
+)
+def test_a_damaged_file_is_a_sentence(make_run, text):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / "scores.json").write_text(text)
+    with pytest.raises(GSTalkerError, match=r"scores.json"):
+        report.tabulate([run])
+
+
+def test_the_command_prints_the_table_or_writes_it(make_run, tmp_path, capsys):
+    run = make_run("a", {"psnr_full": entry(30.0), "ssim_full": entry(0.9)})
+    options = ["--reported", "pd-gs:GSTalker", "--metrics", "psnr_full,ssim_full"]
+    assert cli.main(["table", str(run), *options]) == 0
+    wanted = {"reported": ["pd-gs:GSTalker"], "metrics": ["psnr_full", "ssim_full"]}
+    assert capsys.readouterr().out == report.tabulate([run], **wanted)
+    file = tmp_path / "t.tex"
+    assert cli.main(["table", str(run), *options, "--format", "latex", "-o", str(file)]) == 0
+    assert file.read_text() == report.tabulate([run], "latex", **wanted)
+    assert cli.main(["table", str(tmp_path / "none")]) == 1
+    assert "there is nothing at" in capsys.readouterr().err
+
+
+def test_letters_go_on_after_z():
+    assert [_letter(k) for k in (0, 25, 26, 27, 52)] == ["a", "z", "aa", "ab", "ba"]

@@ -77,6 +77,36 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(summary(evaluate(args.run, args.overrides)))
 
 
+def _trial(args: argparse.Namespace) -> int:
+    from gstalker.errors import Claimed
+    from gstalker.experiment.launch import BUSY
+    from gstalker.experiment.trial import run_trial
+
+    _hush()
+    try:
+        run_trial(args.run, speech=args.speech, speed=args.speed, where=args.overrides)
+    except Claimed as claimed:
+        print(f"gstalker: {claimed}", file=sys.stderr)
+        return BUSY
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from gstalker.experiment import sweep
+
+    _hush()
+    if args.status:
+        print(sweep.report(sweep.read(args.file, args.overrides, args.out)).text)
+        return 0
+    choices = {"out": args.out, "on": args.on, "jobs": args.jobs}
+    if args.dry_run:
+        print(sweep.dry_run(args.file, args.overrides, **choices))
+        return 0
+    told = sweep.sweep(args.file, args.overrides, **choices)
+    print(told.text)
+    return 0 if told.healthy else 1
+
+
 def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
@@ -182,6 +212,26 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
+    verb = _verb(verbs, "sweep", _sweep, "train and score every run of a table", resumes=True)
+    verb.add_argument(
+        "file", type=Path, metavar="FILE", help="experiments/*.yaml, or a config and key=a,b"
+    )
+    verb.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="for runs; default: runs"
+    )
+    verb.add_argument("--on", type=Path, metavar="YAML", help="configs/cluster/slurm.yaml")
+    verb.add_argument("--jobs", type=int, metavar="N", help="trials at once")
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="say what would run and what it costs")
+    how.add_argument("--status", action="store_true", help="say how every trial stands")
+    _takes_overrides(verb, "captures=A,B, seeds=0,1, and changes to every row; key=a,b tries each")
+
+    verb = _verb(verbs, "trial", _trial, "do what is left of one run of a sweep", resumes=True)
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder with a frozen config")
+    verb.add_argument("--speech", action="append", default=[], metavar="AUDIO", help="drive it")
+    verb.add_argument("--speed", action="store_true", help="measure how fast it paints")
+    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+
     verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
@@ -272,7 +322,8 @@ def _hush() -> None:
     """Hear only warnings of others; after the imports, for Lightning sets its levels in its own."""
     for name in ("lightning.pytorch", "lightning.fabric", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for noise in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
+    noises = (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*`srun` command.*")
+    for noise in noises:
         warnings.filterwarnings("ignore", message=noise)
 
 

@@ -25,6 +25,8 @@ FIRST_STEPS = 20
 """Steps that say what the loss was like at first."""
 RECENT_STEPS = 20
 """Steps that say what it is like now; one odd frame is no explosion."""
+CHECKED_STEPS = 50
+"""Steps between two looks at all parameters, which cost a fifth of a millisecond."""
 EXPLODED = 10.0
 """Times the loss at first. L1 and D-SSIM of pictures in [0, 1] cannot reach it and come back."""
 
@@ -121,7 +123,8 @@ class TrialRecord(L.Callback):
 
 
 class Guard(L.Callback):
-    """Ends a run whose loss is no number, or a multiple of what it was at first.
+    """Ends a run whose loss is no number, or a multiple of what it was at first, or that holds
+    parameters that are no numbers: a Gaussian nowhere is not drawn, so the loss may not notice.
 
     A ``training_step`` may name the terms of its loss in ``terms``; else the whole is ``loss``.
 
@@ -139,14 +142,19 @@ class Guard(L.Callback):
         """Look at the loss of one step."""
         loss, step = float(outputs["loss"].detach()), trainer.global_step
         if not math.isfinite(loss):
-            found = f"is {loss}{_spoilt(trainer.optimizers[0])}"
-            raise Diverged(step, _first_bad(outputs), found)
+            raise Diverged(step, _first_bad(outputs), f"is {loss}")
+        if step % CHECKED_STEPS == 0:
+            _refuse_spoilt(trainer)
         if len(self._first) < FIRST_STEPS:
             self._first.append(loss)
         self._recent.append(loss)
         first, recent = sum(self._first) / len(self._first), sum(self._recent) / len(self._recent)
         if len(self._recent) == RECENT_STEPS and recent > EXPLODED * first:
             raise Diverged(step, _largest(outputs), f"is {recent:.3g}, at first {first:.3g}")
+
+    def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
+        """What is handed on must be sound."""
+        _refuse_spoilt(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """What was seen."""
@@ -173,11 +181,9 @@ def _largest(outputs: Mapping[str, Any]) -> str:
     return max(terms, key=lambda name: terms[name])
 
 
-def _spoilt(optimizer: torch.optim.Optimizer) -> str:
-    """Which groups of parameters hold a value that is no number, for the message."""
-    names = [
-        group.get("name", f"group {k}")
-        for k, group in enumerate(optimizer.param_groups)
-        if not all(bool(torch.isfinite(p).all()) for p in group["params"])
-    ]
-    return f", and {', '.join(names)} hold values that are no numbers" if names else ""
+def _refuse_spoilt(trainer: L.Trainer) -> None:
+    """End the run if a group of parameters holds a value that is no number."""
+    for group in trainer.optimizers[0].param_groups:
+        if not all(bool(torch.isfinite(p).all()) for p in group["params"]):
+            name = group.get("name", "a parameter")
+            raise Diverged(trainer.global_step, name, "holds values that are no numbers")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import lightning as L
@@ -111,6 +112,7 @@ def _fit(
     steps: int,
 ) -> None:
     folder = run.stage(plan.name)
+    shown = steps == plan.steps and not os.environ.get("TQDM_DISABLE")
     run.record("running", stage=plan.name)
     L.seed_everything(seed, verbose=False)
     stage = plan.build(run.path)
@@ -129,7 +131,7 @@ def _fit(
             TrialRecord(run.record, plan.name),
             Provenance(run.path / "provenance.json", {"features": data.features}),
             Checkpoint(folder),
-            *([TQDMProgressBar(refresh_rate=20)] if steps == plan.steps else []),
+            *([TQDMProgressBar(refresh_rate=20)] if shown else []),
         ],
         logger=make_logger(config.logger.name, run, plan.name),
         plugins=[LightningEnvironment()],  # under Slurm Lightning would take the requeue signal
@@ -137,7 +139,7 @@ def _fit(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
-        enable_progress_bar=steps == plan.steps,
+        enable_progress_bar=shown,
         enable_model_summary=False,
         default_root_dir=str(run.path),
         log_every_n_steps=1_000_000,  # Curve logs means over stretches, not single frames

@@ -11,10 +11,11 @@ import pytest
 from gstalker import config as configuration
 from gstalker import files
 from gstalker.data.dataset import FrameDataset
-from gstalker.data.synthetic import make_synthetic_capture
+from gstalker.data.synthetic import make_synthetic_capture, synthetic_voice
+from gstalker.data.writer import write_wav
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import CaptureError, ConfigError, RunError
-from gstalker.experiment import cost, sweep
+from gstalker.experiment import cost, launch, sweep
 from gstalker.experiment.plan import read, split_values
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
@@ -254,6 +255,30 @@ def test_a_trial_of_a_capture_that_has_changed_is_refused(
     stand = standing(trial.run)
     assert stand.state == "failed"
     assert "is not what it was" in stand.told
+
+
+def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(experiment, tmp_path):
+    speech = tmp_path / "other.wav"
+    write_wav(speech, synthetic_voice(1.0, seed=99))
+    few = {"method.static.steps": 3, "method.deform.steps": 3}
+    file, words = experiment(
+        {"a": few}, common={"method.static.start.max_gaussians": 300}, speed=True
+    )
+    (trial,) = read(file, [*words, f"speech={speech}"], tmp_path).trials
+    trial.freeze()
+    run_trial(trial.run.path, speech=trial.speech, speed=True)
+    assert launch.of(trial).state == "done"
+    assert trial.run.driven_path(str(speech)).stat().st_size > 1000
+    speed = files.read_json(trial.run.speed_path)
+    assert speed["frames"] == 250
+    assert speed["frames_per_second"] > 1
+    status = trial.run.status()
+    spent = status["static_minutes"] + status["deform_minutes"]
+    assert speed["train_minutes"] == pytest.approx(spent, abs=0.01)
+    made = {p: p.stat().st_mtime_ns for p in trial.run.path.rglob("*") if p.is_file()}
+    run_trial(trial.run.path, speech=trial.speech, speed=True)
+    made.pop(trial.run.claim_path)
+    assert all(path.stat().st_mtime_ns == when for path, when in made.items())
 
 
 def test_a_run_that_was_trained_by_hand_is_only_scored(experiment, tmp_path):

@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,14 +177,17 @@ def read(file: str | Path, overrides: Sequence[str] = (), out: str | Path = "run
             raise ConfigError(f"speech: there is no file {path}")
     captures: dict[tuple[str, float | None], Capture] = {}
     trials = []
-    for row, capture, seed in itertools.product(rows, experiment.captures, experiment.seeds):
-        config = _compose(file, row, capture, seed, out)
+    configs = [(row.name, _compose(file, row, out)) for row in rows]
+    for (name, base), capture, seed in itertools.product(
+        configs, experiment.captures, experiment.seeds
+    ):
+        config = replace(base, capture=capture, seed=seed)
         key = (config.capture, config.train_minutes)
         opened = captures[key] = captures.get(key) or open_capture(config)
         fingerprint = configuration.fingerprint(config, opened.content_id)
         run = RunFolder.of(config, opened)
         trials.append(
-            Trial(row.name, opened.name, seed, config, run, fingerprint, speech, experiment.speed)
+            Trial(name, opened.name, seed, config, run, fingerprint, speech, experiment.speed)
         )
     _check_names(trials)
     name = file.stem if configuration.top_value(file, "rows") is not None else f"{file.stem}-grid"
@@ -276,10 +279,11 @@ def _with(row: Row, choice: Mapping[str, str], grid: Mapping[str, list[str]]) ->
     return Row(", ".join([row.name, *told]), row.config, overrides)
 
 
-def _compose(file: Path, row: Row, capture: str, seed: int, out: Path) -> RunConfig:
-    given = [f"capture={json.dumps(capture)}", f"seed={seed}", f"runs={json.dumps(str(out))}"]
-    where = f"in row '{row.name}' of {file}"
-    return configuration.compose(row.config, given, row=(where, row.overrides))
+def _compose(file: Path, row: Row, out: Path) -> RunConfig:
+    """A row's config, but for the capture and the seed."""
+    told = (f"in row '{row.name}' of {file}", row.overrides)
+    given = [f"runs={json.dumps(str(out))}"]
+    return configuration.compose(row.config, given, row=told, complete=False)
 
 
 def _check_names(trials: Sequence[Trial]) -> None:

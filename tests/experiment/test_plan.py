@@ -257,7 +257,10 @@ def test_a_trial_of_a_capture_that_has_changed_is_refused(
     assert "is not what it was" in stand.told
 
 
-def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(experiment, tmp_path):
+def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(
+    experiment, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("gstalker.experiment.speed.FRAMES", 30)
     speech = tmp_path / "other.wav"
     write_wav(speech, synthetic_voice(1.0, seed=99))
     few = {"method.static.steps": 3, "method.deform.steps": 3}
@@ -270,7 +273,7 @@ def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(exp
     assert launch.of(trial).state == "done"
     assert trial.run.driven_path(str(speech)).stat().st_size > 1000
     speed = files.read_json(trial.run.speed_path)
-    assert speed["frames"] == 250
+    assert speed["frames"] == 30
     assert speed["frames_per_second"] > 1
     status = trial.run.status()
     spent = status["static_minutes"] + status["deform_minutes"]

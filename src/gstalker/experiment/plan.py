@@ -165,35 +165,49 @@ def read(file: str | Path, overrides: Sequence[str] = (), out: str | Path = "run
     file, out = Path(file), Path(out)
     own, grid = _sorted_out(overrides)
     experiment = _experiment(file, own)
-    base = [_row(file, experiment, name) for name in experiment.rows]
-    rows = [_with(row, choice, grid) for row in base for choice in _choices(grid)]
+    _check(experiment)
+    plain = [_row(file, experiment, name) for name in experiment.rows]
+    rows = [_with(row, choice, grid) for row in plain for choice in _choices(grid)]
+    trials = _trials([(row.name, _compose(file, row, out)) for row in rows], experiment)
+    _check_names(trials)
+    name = file.stem if configuration.top_value(file, "rows") is not None else f"{file.stem}-grid"
+    columns, folder = tuple(experiment.columns), out / "sweeps" / name
+    return Plan(name, experiment.title, columns, tuple(rows), tuple(trials), folder)
+
+
+def _trials(rows: Sequence[tuple[str, RunConfig]], experiment: ExperimentFile) -> list[Trial]:
+    """Every row on every capture with every seed."""
+    captures: dict[tuple[str, float | None], Capture] = {}
+    trials = []
+    each = itertools.product(rows, experiment.captures, experiment.seeds)
+    for (name, base), folder, seed in each:
+        config = replace(base, capture=folder, seed=seed)
+        key = (folder, config.train_minutes)
+        capture = captures[key] = captures.get(key) or open_capture(config)
+        trials.append(
+            Trial(
+                row=name,
+                capture=capture.name,
+                seed=seed,
+                config=config,
+                run=RunFolder.of(config, capture),
+                fingerprint=configuration.fingerprint(config, capture.content_id),
+                speech=tuple(experiment.speech),
+                speed=experiment.speed,
+            )
+        )
+    return trials
+
+
+def _check(experiment: ExperimentFile) -> None:
+    speech = experiment.speech
     if not experiment.captures:
         raise ConfigError("no capture is named.\n  Add captures=FOLDER,FOLDER")
-    speech = tuple(experiment.speech)
-    if len({Path(s).stem for s in speech}) < len(speech):
+    if len({Path(path).stem for path in speech}) < len(speech):
         raise ConfigError(f"speech: two files have the same name: {', '.join(speech)}")
     for path in speech:
         if not Path(path).is_file():
             raise ConfigError(f"speech: there is no file {path}")
-    captures: dict[tuple[str, float | None], Capture] = {}
-    trials = []
-    configs = [(row.name, _compose(file, row, out)) for row in rows]
-    for (name, base), capture, seed in itertools.product(
-        configs, experiment.captures, experiment.seeds
-    ):
-        config = replace(base, capture=capture, seed=seed)
-        key = (config.capture, config.train_minutes)
-        opened = captures[key] = captures.get(key) or open_capture(config)
-        fingerprint = configuration.fingerprint(config, opened.content_id)
-        run = RunFolder.of(config, opened)
-        trials.append(
-            Trial(name, opened.name, seed, config, run, fingerprint, speech, experiment.speed)
-        )
-    _check_names(trials)
-    name = file.stem if configuration.top_value(file, "rows") is not None else f"{file.stem}-grid"
-    columns = tuple(experiment.columns)
-    folder = out / "sweeps" / name
-    return Plan(name, experiment.title, columns, tuple(rows), tuple(trials), folder)
 
 
 def _experiment(file: Path, own: list[str]) -> ExperimentFile:

@@ -161,6 +161,10 @@ def status_of(run):
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def is_at(status, stage, step):
+    return status.get("stage") == stage and status["step"] >= step
+
+
 def release():
     """Slurm holds a requeued job for two minutes; not in a test."""
     for line in said("squeue", "--me", "-h", "-r", "-t", "PENDING", "-o", "%i").splitlines():
@@ -252,7 +256,7 @@ def test_a_preempted_trial_saves_its_step_and_goes_on_when_slurm_runs_it_again(
     monkeypatch.setenv("PAUSE_S", "0.1")
     gstalker("sweep", *words, "--on", "slurm.yaml")
     run = runs_of(experiment / "there")["full"]
-    until(lambda: status_of(run).get("stage") == "deform", 300, "the second stage")
+    until(lambda: is_at(status_of(run), "deform", 5), 300, "the second stage")
     job = json.loads((run / "job.json").read_text())["job"]
     subprocess.run(["scontrol", "requeue", job], check=True)  # what preemption does to a job
     until(ended, 300, "its end")

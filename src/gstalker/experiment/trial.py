@@ -126,8 +126,10 @@ def standing(
     where = _where(status)
     if held is not None:
         return Standing("running", f"{where} ({held})".strip())
-    job = files.read_json(run.job_path)["job"] if run.job_path.exists() else None
-    if queue and job in queue:
+    job: str | None = None
+    if run.job_path.exists():
+        job = files.read_json(run.job_path)["job"]
+    if queue and job is not None and job in queue:
         return Standing("queued", f"job {job}, {queue[job].lower()}; {where}".rstrip("; "))
     state = status.get("state")
     if state == "diverged":

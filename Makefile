@@ -45,7 +45,7 @@ $(VENV)/.installed: $(VENV)/.torch $(PACKAGING)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed $(PACKAGING)
-	$(PIP) install --constraint constraints.txt --editable '.[prepare,tensorboard,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[prepare,slurm,tensorboard,dev]'
 	@touch $@
 
 # First and by itself: torch may come from another index than the rest. Where that cannot be

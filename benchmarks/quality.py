@@ -19,11 +19,10 @@ from benchmarks.harness import Bench, Result
 from gstalker import config as configuration
 from gstalker import files
 from gstalker.config import RunConfig
-from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.experiment.evaluate import to_uint8
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method, train
 from gstalker.metrics.score import Scorer
 
@@ -103,7 +102,7 @@ def minutes_of(trained: RunFolder) -> float:
 def scores_of(trained: RunFolder) -> dict[str, Any]:
     """Scores of the test split, with its own sound and with another sentence's."""
     config = trained.config()
-    capture = Capture.open(config.capture)
+    capture = open_capture(config)
     method, features = make_method(config, capture)
     dataset, (_, ids) = FrameDataset(capture, features), capture.split()
     scorer, head = Scorer(capture, ids), method.load(trained.path)

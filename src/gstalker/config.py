@@ -25,6 +25,9 @@ from gstalker.plugins import did_you_mean, resolve
 
 _WHERE = {"where": True}
 """Marks a field that says where or how conveniently a run runs, not what it is."""
+_LATER = {"later": True}
+"""Marks a field that runs of earlier versions lack. Its default is what they did, and while it has
+that value it is no part of a run's name."""
 Schema = TypeVar("Schema")
 
 
@@ -54,6 +57,8 @@ class RunConfig:
     """Of every random choice."""
     runs: str = field(default="runs", metadata=_WHERE)
     """Where run folders go."""
+    train_minutes: float | None = field(default=None, metadata=_LATER)
+    """Minutes of the training part to learn from, its first; null: all. The test part stays."""
     stages: tuple[str, ...] = ("static", "deform")
     """Which of the method's stages to train; the method orders them."""
     method: Any = field(default_factory=lambda: Choice("gstalker"))
@@ -70,6 +75,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads is {self.threads}; give at least 1, or null.")
+        if self.train_minutes is not None and self.train_minutes <= 0:
+            raise ConfigError(f"train_minutes is {self.train_minutes}; give more than 0, or null.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more.")
         if not self.stages:
@@ -90,19 +97,29 @@ class _Layer:
 # ---------------------------------------------------------------------- composing
 
 
-def compose(file: str | Path, overrides: Sequence[str] = (), *, complete: bool = True) -> RunConfig:
+def compose(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    row: tuple[str, Sequence[str]] = ("", ()),
+    complete: bool = True,
+) -> RunConfig:
     """The frozen config of a YAML file and ``key=value`` overrides.
 
     Args:
         file: a run's YAML, which may ``include:`` others, named relative to itself.
         overrides: strongest last.
+        row: ``key=value`` of an experiment's row, weaker than ``overrides``, after the words that
+            say for messages where they stand: ``in row 'x' of FILE``.
         complete: refuse a config without a capture.
 
     Raises:
         ConfigError: a file, key or value is wrong; says the whole key, where it stands, and what
             was probably meant.
     """
-    config = _run_config([*_file_layers(Path(file), ()), *_override_layers(overrides)])
+    told, inner = row
+    layers = [*_file_layers(Path(file), ()), *_override_layers(inner, told)]
+    config = _run_config([*layers, *_override_layers(overrides)])
     if complete and not config.capture:
         raise ConfigError(
             "no capture is named.\n  Add capture=FOLDER; to make one: gstalker prepare VIDEO FOLDER"
@@ -121,6 +138,25 @@ def from_overrides(schema: type[Schema], overrides: Sequence[str]) -> Schema:
         ConfigError: a key or value is wrong.
     """
     return _to_object(_merged(OmegaConf.structured(schema), _override_layers(overrides)))
+
+
+def from_file(schema: type[Schema], file: str | Path, overrides: Sequence[str] = ()) -> Schema:
+    """An instance of a config dataclass with the values of a YAML file, then those of overrides.
+
+    Raises:
+        ConfigError: a file, key or value is wrong.
+    """
+    layers = [*_file_layers(Path(file), ()), *_override_layers(overrides)]
+    return _to_object(_merged(OmegaConf.structured(schema), layers))
+
+
+def top_value(file: str | Path, key: str) -> Any:
+    """What stands at the top of a YAML file under ``key``; ``None`` if nothing does.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return _read(Path(file)).get(key)
 
 
 def _run_config(layers: list[_Layer]) -> RunConfig:
@@ -215,15 +251,15 @@ def _read(path: Path) -> DictConfig:
     return values
 
 
-def _override_layers(overrides: Sequence[str]) -> list[_Layer]:
+def _override_layers(overrides: Sequence[str], source: str = "on the command line") -> list[_Layer]:
     for text in overrides:
         key, equals, _ = text.partition("=")
         if not equals or not key.strip() or key != key.strip():
             raise ConfigError(f"'{text}' is not of the form key=value.")
     try:
-        return [_Layer("on the command line", OmegaConf.from_dotlist([o]), o) for o in overrides]
+        return [_Layer(source, OmegaConf.from_dotlist([o]), o) for o in overrides]
     except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"on the command line: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from error
 
 
 def _with_text(layer: _Layer, tree: DictConfig) -> DictConfig:
@@ -294,7 +330,8 @@ def load(path: Path, where: Sequence[str] = ()) -> RunConfig:
                 f"{layer.override} would make another run of it; here only these may be changed: "
                 + ", ".join(movable)
             )
-    lacking = [f.name for f in fields(RunConfig) if f.name not in values]
+    needed = [f.name for f in fields(RunConfig) if not f.metadata.get("later")]
+    lacking = [name for name in needed if name not in values]
     if lacking:
         raise ConfigError(f"{path} is damaged: it lacks {', '.join(lacking)}. Train the run again.")
     return _run_config([_Layer(f"in {path}", values), *changes])
@@ -307,7 +344,12 @@ def fingerprint(config: RunConfig, content_id: str) -> str:
         config: the run's.
         content_id: the capture's ``content_id``; folders may be moved, content is what counts.
     """
-    where = {f.name for f in fields(RunConfig) if f.metadata.get("where")}
-    told = {key: value for key, value in as_dict(config).items() if key not in where}
+    silent = {
+        f.name
+        for f in fields(RunConfig)
+        if f.metadata.get("where")
+        or (f.metadata.get("later") and getattr(config, f.name) == f.default)
+    }
+    told = {key: value for key, value in as_dict(config).items() if key not in silent}
     text = json.dumps({**told, "content_id": content_id}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -28,3 +28,26 @@ class BackendMissing(GSTalkerError):
 
 class RunError(GSTalkerError):
     """A run folder, checkpoint or handoff cannot be used as asked."""
+
+
+class Claimed(RunError):
+    """Another process works on this run."""
+
+
+class Diverged(RunError):
+    """Training left every sensible value; nothing after it could be right.
+
+    Args:
+        step: at which it was noticed.
+        term: of the loss, that did it.
+        found: what was wrong with it.
+    """
+
+    def __init__(self, step: int, term: str, found: str) -> None:
+        super().__init__(
+            f"training diverged at step {step}: {term} {found}.\n"
+            "  Lower the learning rates (method.static.rates.* or method.deform.rates.*)."
+        )
+        self.step = step
+        self.term = term
+        self.found = found

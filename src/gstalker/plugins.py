@@ -22,6 +22,7 @@ INSTALL_LINES = {
     ),
     "gsplat": "pip install 'gstalker[cuda]'",
     "mediapipe": "pip install 'gstalker[prepare]'",
+    "submitit": "pip install 'gstalker[slurm]'",
     "tensorboard": "pip install 'gstalker[tensorboard]'",
     "tensorboardX": "pip install 'gstalker[tensorboard]'",
     "tinycudann": (

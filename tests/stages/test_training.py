@@ -9,6 +9,7 @@ from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
 from gstalker.callbacks.density import Densification, DensityConfig
 from gstalker.callbacks.scores import ScoreFrames
+from gstalker.callbacks.trial import Guard
 from gstalker.data.datamodule import CaptureDataModule
 from gstalker.deform.audio import fit_whitening
 from gstalker.gaussians import start
@@ -184,8 +185,8 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step(data, tmp_path):
             return out
 
     stage.__class__ = NanLoss
-    with pytest.raises(RunError, match="training diverged: the loss of step 5 is nan"):
-        trainer(20, Curve(tmp_path / "m.csv")).fit(stage, data)
+    with pytest.raises(RunError, match="training diverged at step 5: loss is nan"):
+        trainer(20, Guard(), Curve(tmp_path / "m.csv")).fit(stage, data)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from gstalker import files
 
@@ -37,8 +38,8 @@ class Checkpoint(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, stage: L.LightningModule, exception: BaseException
     ) -> None:
-        """Save where the user interrupted; a broken step is not worth keeping."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step:
+        """Save where the user or a cluster interrupted; a broken step is not worth keeping."""
+        if isinstance(exception, KeyboardInterrupt | SIGTERMException) and trainer.global_step:
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import lightning as L
 import torch
 
 from gstalker import files
-from gstalker.errors import RunError
 
 
 class Curve(L.Callback):
     """Mean loss over each stretch of steps, and whatever the other callbacks log.
 
-    Rows are part of the checkpoint, so a resumed run's file equals that of a run never killed. A
-    loss that is not a number ends the run, named with its step: nothing after it could be right.
+    Rows are part of the checkpoint, so a resumed run's file equals that of a run never killed.
 
     Args:
         path: the ``.csv`` to write.
@@ -36,13 +33,7 @@ class Curve(L.Callback):
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, *args: Any
     ) -> None:
         """Note the loss; close the stretch if it is full."""
-        loss = float(outputs["loss"].detach())
-        if not math.isfinite(loss):
-            raise RunError(
-                f"training diverged: the loss of step {trainer.global_step} is {loss}.\n"
-                "  Lower the learning rates (method.static.rates.* or method.deform.rates.*)."
-            )
-        self._losses.append(loss)
+        self._losses.append(float(outputs["loss"].detach()))
         if trainer.global_step % self.every_steps == 0:
             self._close(trainer)
 

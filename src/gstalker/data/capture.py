@@ -60,6 +60,9 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
 class Capture:
     """Read-only, validated view of a capture folder; make one with :meth:`open`."""
 
+    train_minutes: float | None = None
+    """How much of the training part may be learned from; ``None``: all of it."""
+
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         self.folder = folder
         self.meta = meta
@@ -75,16 +78,28 @@ class Capture:
         self._verified = np.zeros(self.frame_count, bool)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Capture:
+    def open(cls, folder: str | Path, *, train_minutes: float | None = None) -> Capture:
         """Open a finished capture.
 
+        Args:
+            folder: of the capture.
+            train_minutes: end the training part after its first so many minutes.
+
         Raises:
-            CaptureError: the folder is missing, unfinished, of another version or damaged; the
-                message says which file and what to type.
+            CaptureError: the folder is missing, unfinished, of another version or damaged, or its
+                training part is shorter; the message says which file and what to type.
         """
         folder = Path(folder)
         capture = cls(folder, _read_meta(folder))
         capture.check()
+        if train_minutes is not None:
+            have = len(capture.split()[0]) / FPS / 60
+            if train_minutes > have:
+                raise CaptureError(
+                    f"{folder} has {have:.2f} minutes to train on, but train_minutes is "
+                    f"{train_minutes:g}.\n  Give less, or null for all."
+                )
+            capture.train_minutes = train_minutes
         return capture
 
     # ------------------------------------------------------------------ pictures
@@ -206,7 +221,10 @@ class Capture:
     def split(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids of the usable training and test frames, in time order."""
         ids = np.flatnonzero(~self.dropped)
-        return ids[ids < self.test_start], ids[ids >= self.test_start]
+        train, test = ids[ids < self.test_start], ids[ids >= self.test_start]
+        if self.train_minutes is not None:
+            train = train[: round(self.train_minutes * 60 * FPS)]
+        return train, test
 
     # ------------------------------------------------------------------ reading and checking
 

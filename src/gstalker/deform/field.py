@@ -29,8 +29,9 @@ class EncoderConfig:
     """Resolutions per plane (ER-NeRF's released code; its text says 14)."""
     features_per_level: int = 1
     """Numbers per grid point."""
-    log2_table: int = 14
-    """Table size of one level, as a power of two; coarser levels are stored whole."""
+    log2_table: int | None = 14
+    """Table size of one level, as a power of two; coarser levels are stored whole. null: every
+    level is, dense planes without a hash."""
     base: int = 16
     """Cells along the side of the coarsest level."""
     finest: int = 256

@@ -43,7 +43,8 @@ def make_encoder(name: str = "auto", **sizes: Any) -> Any:
 
     Args:
         name: a key of ``ENCODERS``, ``auto``, or ``module:Class``.
-        sizes: levels, features_per_level, log2_table, base, finest; each encoder takes all.
+        sizes: levels, features_per_level, log2_table, base, finest; each encoder takes all. A
+            ``log2_table`` of None is as large as ``finest`` needs, so that nothing is hashed.
 
     Raises:
         ConfigError: nobody knows the name.
@@ -52,4 +53,6 @@ def make_encoder(name: str = "auto", **sizes: Any) -> Any:
     if name == "auto":
         name = "native" if library.available() else "hashgrid"
         log.info("encoder auto: %s", name)
+    if sizes.get("log2_table", 0) is None:
+        sizes["log2_table"] = ((sizes["finest"] + 1) ** 2 - 1).bit_length()
     return resolve(ENCODERS, name)(**sizes)

@@ -24,7 +24,7 @@ from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.errors import RunError
 from gstalker.experiment.loggers import log_scores
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
 from gstalker.metrics.ridge import yardstick
@@ -52,11 +52,11 @@ def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
     config = run.config(where)
-    capture = Capture.open(config.capture)
+    capture = open_capture(config)
     method, features = make_method(config, capture)
     dataset = FrameDataset(capture, features)
     _, test_ids = capture.split()
-    scorer = Scorer(capture, test_ids)
+    scorer = Scorer(Capture.open(config.capture), test_ids)  # regions do not depend on the run
     rows: dict[str, Any] = {}
     for name, pictures in _rows(method.load, run.path, dataset, test_ids):
         shown = tqdm(pictures, total=len(test_ids), desc=name, unit="frame")

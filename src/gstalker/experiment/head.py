@@ -23,7 +23,7 @@ from gstalker.data.dataset import standardised
 from gstalker.data.windows import AudioTrack
 from gstalker.experiment.listening import LOOKAHEAD, Hearing, checked_sound, speech_track
 from gstalker.experiment.movie import ping_pong
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
 from gstalker.native import library
@@ -73,7 +73,7 @@ class Head:
         """
         run = run if isinstance(run, RunFolder) else RunFolder.open(run)
         config = run.config(where)
-        capture = Capture.open(config.capture)
+        capture = open_capture(config)
         method, features = make_method(config, capture)
         return cls(method.load(run.path), capture, features)
 

@@ -18,10 +18,9 @@ from typing import Any
 import torch
 
 from gstalker import files
-from gstalker.data.capture import Capture
 from gstalker.errors import RunError
 from gstalker.experiment.evaluate import evaluate, read_scores
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method, train
 from gstalker.stages.handoff import load_tensors
 
@@ -58,7 +57,7 @@ def reproduce(
     """
     old = run if isinstance(run, RunFolder) else RunFolder.open(run)
     config = old.config(where)
-    capture = Capture.open(config.capture)
+    capture = open_capture(config)
     folder = Path(out) if out is not None else old.path.parent / "reproduced"
     if folder.resolve() == old.path.parent.resolve():
         raise RunError(f"{folder} holds the run itself; name another folder with -o.")

@@ -18,7 +18,10 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.errors import RunError
 
-State = Literal["running", "done", "interrupted", "failed"]
+State = Literal["running", "done", "interrupted", "failed", "diverged"]
+
+_ENDINGS = ("reason", "term")
+"""What only a failed or diverged run has to tell."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,16 @@ class RunFolder:
     path: Path
 
     @classmethod
+    def of(cls, config: RunConfig, capture: Capture) -> RunFolder:
+        """Where this config on this capture is, or would be; nothing is written."""
+        fingerprint = configuration.fingerprint(config, capture.content_id)
+        kind = config.method.name.rpartition(":")[2]
+        return cls(Path(config.runs) / f"{kind}-{capture.name}-{fingerprint[:6]}")
+
+    @classmethod
     def create(cls, config: RunConfig, capture: Capture) -> RunFolder:
         """The folder of this config on this capture; the same two give the same folder again."""
-        fingerprint = configuration.fingerprint(config, capture.content_id)
-        name = f"{config.method.name}-{capture.name}-{fingerprint[:6]}"
-        run = cls(Path(config.runs) / name)
+        run = cls.of(config, capture)
         if not run.config_path.exists():
             configuration.save(config, run.config_path)
         return run
@@ -70,6 +78,30 @@ class RunFolder:
         """The test pictures."""
         return self.path / "frames"
 
+    @property
+    def claim_path(self) -> Path:
+        """Locked by the process that works on the run."""
+        return self.path / ".claim"
+
+    @property
+    def log_path(self) -> Path:
+        """What a trial of a sweep said."""
+        return self.path / "trial.log"
+
+    @property
+    def job_path(self) -> Path:
+        """The cluster's job that was told to do it."""
+        return self.path / "job.json"
+
+    @property
+    def speed_path(self) -> Path:
+        """How fast the trained head paints."""
+        return self.path / "speed.json"
+
+    def driven_path(self, speech: str) -> Path:
+        """The head speaking the file ``speech``."""
+        return self.path / "driven" / f"{Path(speech).stem}.mp4"
+
     def stage(self, name: str) -> Path:
         """Folder of one stage."""
         return self.path / name
@@ -78,9 +110,18 @@ class RunFolder:
         """The run's config as it was frozen, but for where things are now (``device=cpu``)."""
         return configuration.load(self.config_path, where)
 
-    def record(self, state: State, **facts: Any) -> None:
-        """Write ``status.json``; keeps what earlier records said."""
+    def status(self) -> dict[str, Any]:
+        """What ``status.json`` holds; empty where nothing was recorded yet."""
         path = self.path / "status.json"
-        old = files.read_json(path) if path.exists() else {}
+        return files.read_json(path) if path.exists() else {}
+
+    def record(self, state: State, **facts: Any) -> None:
+        """Write ``status.json``; keeps what earlier records said, but for why they ended."""
+        old = {key: value for key, value in self.status().items() if key not in _ENDINGS}
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        files.write_json(path, {**old, **facts, "state": state, "time": when})
+        files.write_json(self.path / "status.json", {**old, **facts, "state": state, "time": when})
+
+
+def open_capture(config: RunConfig) -> Capture:
+    """The capture that a config names, as much of it as may be learned from."""
+    return Capture.open(config.capture, train_minutes=config.train_minutes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import os
 
 import lightning as L
 import torch
@@ -17,12 +17,14 @@ from gstalker.callbacks.preview import Preview
 from gstalker.callbacks.probe import SoundProbe
 from gstalker.callbacks.provenance import Provenance
 from gstalker.callbacks.scores import ScoreFrames
+from gstalker.callbacks.trial import Guard, TrialRecord
 from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.data.datamodule import CaptureDataModule, choose_features
-from gstalker.errors import ConfigError, GSTalkerError
+from gstalker.errors import ConfigError
+from gstalker.experiment.claim import claim
 from gstalker.experiment.loggers import close, make_logger
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.methods import METHODS, Method, StagePlan
 from gstalker.metrics.ridge import yardstick
 from gstalker.plugins import resolve
@@ -55,20 +57,32 @@ def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
     return method, features
 
 
-def train(config: RunConfig) -> RunFolder:
+def train(config: RunConfig, *, at_most: int | None = None) -> RunFolder:
     """Train every stage that is not finished yet; the same call resumes.
 
     Args:
         config: a frozen config.
+        at_most: steps of every stage, to see what they cost.
 
     Returns:
         The run's folder.
 
     Raises:
+        Claimed: another process trains this run.
+        Diverged: the loss left every sensible value; says the step and the term.
         GSTalkerError: in a sentence, what is missing or wrong.
     """
-    capture = Capture.open(config.capture)
+    capture = open_capture(config)
     run = RunFolder.create(config, capture)
+    with claim(run.claim_path, f"run {run.path}"):
+        train_claimed(config, capture, run, at_most=at_most)
+    return run
+
+
+def train_claimed(
+    config: RunConfig, capture: Capture, run: RunFolder, *, at_most: int | None = None
+) -> None:
+    """:func:`train` in a folder that this process has claimed."""
     method, features = make_method(config, capture)
     data = CaptureDataModule(capture, features=features, seed=config.seed)
     plans = list(method.stages())
@@ -85,15 +99,22 @@ def train(config: RunConfig) -> RunFolder:
         if (run.path / plan.artefact).exists():
             log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)
             continue
-        _fit(plan, config, run, data, seed=config.seed * 1000 + place)
+        steps = plan.steps if at_most is None else min(plan.steps, at_most)
+        _fit(plan, config, run, data, seed=config.seed * 1000 + place, steps=steps)
     run.record("done")
-    return run
 
 
 def _fit(
-    plan: StagePlan, config: RunConfig, run: RunFolder, data: CaptureDataModule, seed: int
+    plan: StagePlan,
+    config: RunConfig,
+    run: RunFolder,
+    data: CaptureDataModule,
+    *,
+    seed: int,
+    steps: int,
 ) -> None:
     folder = run.stage(plan.name)
+    shown = steps == plan.steps and not os.environ.get("TQDM_DISABLE")
     run.record("running", stage=plan.name)
     L.seed_everything(seed, verbose=False)
     stage = plan.build(run.path)
@@ -103,18 +124,20 @@ def _fit(
     trainer = L.Trainer(
         accelerator="cpu" if config.device == "cpu" else "gpu",
         devices=1,
-        max_steps=plan.steps,
+        max_steps=steps,
         max_epochs=-1,
         callbacks=[
             *plan.callbacks,
+            Guard(),
             ScoreFrames(),
             Preview(folder / "preview.png"),
             curve,
+            TrialRecord(run.record, plan.name),
             Provenance(run.path / "provenance.json", {"features": data.features}),
             SoundProbe(data.dataset, data.validation_ids),
             Health(plan.name, curve),
             Checkpoint(folder),
-            TQDMProgressBar(refresh_rate=20),
+            *([TQDMProgressBar(refresh_rate=20)] if shown else []),
         ],
         logger=logger,
         plugins=[LightningEnvironment()],  # under Slurm Lightning would take the requeue signal
@@ -122,6 +145,7 @@ def _fit(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
+        enable_progress_bar=shown,
         enable_model_summary=False,
         default_root_dir=str(run.path),
         log_every_n_steps=1_000_000,  # Curve logs means over stretches, not single frames
@@ -129,22 +153,15 @@ def _fit(
     if resume.exists():
         load_tensors(resume, "checkpoint")
         log.info("stage %s goes on from %s", plan.name, resume)
-    began = time.monotonic()
     try:
         trainer.fit(
             stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
         )
-    except GSTalkerError:
-        run.record("failed", stage=plan.name, step=trainer.global_step)
-        raise
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C, after Checkpoint has saved
-        run.record("interrupted", stage=plan.name, step=trainer.global_step)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C and SIGTERM, after Checkpoint saved
         raise KeyboardInterrupt from stop
     finally:
         close(logger)
     plan.export(stage, run.path)
-    minutes = (time.monotonic() - began) / 60
-    run.record("running", **{f"{plan.name}_minutes": round(minutes, 2)})
 
 
 def _say_yardstick(capture: Capture, features: str) -> None:

@@ -233,12 +233,14 @@ class DeformStage(L.LightningModule):
             boxes=batch.mouth_box,
             box_weight=self.config.mouth_weight,
         )
+        terms = {"photometric": loss.detach()}
         late = self.config.perceptual
         if late is not None and self.global_step >= late.start_share * self.config.steps:
             patch = patch_around(batch.mouth_box[0].tolist(), late.side, picture.shape[1:3])
             lpips = self._lpips[0].to(picture.device)
-            loss = loss + late.weight * lpips(picture[patch], batch.image[patch]).mean()
-        return {"loss": loss, "render": render}
+            terms["lpips"] = late.weight * lpips(picture[patch], batch.image[patch]).mean()
+            loss = loss + terms["lpips"]
+        return {"loss": loss, "render": render, "terms": terms}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
         """Keep the cloud's colours displayable."""

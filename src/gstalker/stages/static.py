@@ -103,7 +103,7 @@ class StaticStage(L.LightningModule):
         """L1 and D-SSIM between one frame and its picture."""
         render = self.render(batch.camera, batch.background)
         loss = self._loss(render.image, batch.image, self.config.dssim_weight)
-        return {"loss": loss, "render": render}
+        return {"loss": loss, "render": render, "terms": {"photometric": loss.detach()}}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
         """Keep the cloud's colours displayable."""

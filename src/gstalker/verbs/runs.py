@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides
@@ -18,6 +19,26 @@ def add(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+
+    verb = add_verb(verbs, "sweep", _sweep, "train and score every run of a table", resumes=True)
+    verb.add_argument(
+        "file", type=Path, metavar="FILE", help="experiments/*.yaml, or a config and key=a,b"
+    )
+    verb.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="for runs; default: runs"
+    )
+    verb.add_argument("--on", type=Path, metavar="YAML", help="configs/cluster/slurm.yaml")
+    verb.add_argument("--jobs", type=int, metavar="N", help="trials at once")
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="say what would run and what it costs")
+    how.add_argument("--status", action="store_true", help="say how every trial stands")
+    takes_overrides(verb, "captures=A,B, seeds=0,1, and changes to every row; key=a,b tries each")
+
+    verb = add_verb(verbs, "trial", _trial, "do what is left of one run of a sweep", resumes=True)
+    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder with a frozen config")
+    verb.add_argument("--speech", action="append", default=[], metavar="AUDIO", help="drive it")
+    verb.add_argument("--speed", action="store_true", help="measure how fast it paints")
     takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
     verb = add_verb(
@@ -66,6 +87,36 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     hush()
     print(summary(evaluate(args.run, args.overrides)))
+
+
+def _trial(args: argparse.Namespace) -> int:
+    from gstalker.errors import Claimed
+    from gstalker.experiment.launch import BUSY
+    from gstalker.experiment.trial import run_trial
+
+    hush()
+    try:
+        run_trial(args.run, speech=args.speech, speed=args.speed, where=args.overrides)
+    except Claimed as claimed:
+        print(f"gstalker: {claimed}", file=sys.stderr)
+        return BUSY
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from gstalker.experiment import sweep
+
+    hush()
+    if args.status:
+        print(sweep.report(sweep.read(args.file, args.overrides, args.out)).text)
+        return 0
+    choices = {"out": args.out, "on": args.on, "jobs": args.jobs}
+    if args.dry_run:
+        print(sweep.dry_run(args.file, args.overrides, **choices))
+        return 0
+    told = sweep.sweep(args.file, args.overrides, **choices)
+    print(told.text)
+    return 0 if told.healthy else 1
 
 
 def _reproduce(args: argparse.Namespace) -> int:

@@ -45,5 +45,6 @@ def hush() -> None:
     """Hear only warnings of others; after the imports, for Lightning sets its levels in its own."""
     for name in ("lightning.pytorch", "lightning.fabric", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for noise in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
+    noises = (".*does not have many workers.*", ".*treespec, LeafSpec.*", ".*`srun` command.*")
+    for noise in noises:
         warnings.filterwarnings("ignore", message=noise)

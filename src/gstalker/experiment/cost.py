@@ -1,0 +1,142 @@
+"""What a sweep will take, said before it starts: from past runs, or from twenty steps of it."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gstalker.errors import GSTalkerError
+from gstalker.experiment.plan import Trial
+from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.train import make_method, train
+
+PROBE_STEPS = 20
+Kind = tuple[str, str]
+"""A capture's name and a method's: runs that cost alike, step by step."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What runs of one kind cost."""
+
+    step_s: dict[str, float]
+    """Seconds of a step of each stage."""
+    evaluate_s: float | None
+    """Seconds of scoring; ``None``: not known."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is left to pay."""
+
+    minutes: float | None
+    """``None``: not known."""
+    told: str
+    """Where the number comes from, or why there is none."""
+
+    def sentence(self, count: int, jobs: int) -> str:
+        """For the terminal."""
+        if self.minutes is None:
+            return f"{count} trials to run; how long they take is n/a: {self.told}."
+        here = self.minutes / max(min(jobs, count), 1)
+        return f"{count} trials to run: about {_duration(here)} with {jobs} at once, {self.told}."
+
+
+def estimate(trials: Sequence[Trial], past: Iterable[RunFolder], *, probe: bool) -> Cost:
+    """Minutes that trials will take, one after the other.
+
+    Args:
+        trials: those that are left.
+        past: runs that may say what a step costs.
+        probe: where no past run of the kind does, train some steps to see.
+    """
+    rates = _learned(past)
+    sources = {"past runs" for kind in map(_kind, trials) if kind in rates}
+    for kind in dict.fromkeys(map(_kind, trials)):
+        if kind in rates:
+            continue
+        found = _probe([t for t in trials if _kind(t) == kind]) if probe else None
+        if found is None:
+            return Cost(None, f"no past run of {kind[1]} on {kind[0]} has finished")
+        rates[kind] = found
+        sources.add(f"{PROBE_STEPS} steps")
+    seconds = sum(_seconds(trial, rates[_kind(trial)]) for trial in trials)
+    silent = any(rates[_kind(trial)].evaluate_s is None for trial in trials)
+    told = f"after {' and '.join(sorted(sources))}"
+    return Cost(seconds / 60, f"{told}, scoring not counted" if silent else told)
+
+
+def _kind(trial: Trial) -> Kind:
+    return trial.capture, trial.config.method.name
+
+
+def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
+    """Rates of every kind of which a run has finished."""
+    seen: dict[Kind, list[Rate]] = {}
+    for run in past:
+        try:
+            status, config = run.status(), run.config()
+            name = open_capture(config).name
+        except GSTalkerError:
+            continue  # a folder that cannot be read has nothing to tell
+        spent = {
+            stage: 60 * status[f"{stage}_minutes"] / status[f"{stage}_steps"]
+            for stage in config.stages
+            if status.get(f"{stage}_steps")
+        }
+        if spent:
+            rate = Rate(spent, status.get("evaluate_s"))
+            seen.setdefault((name, config.method.name), []).append(rate)
+    return {kind: _middle(rates) for kind, rates in seen.items()}
+
+
+def _middle(rates: Sequence[Rate]) -> Rate:
+    stages = {stage for rate in rates for stage in rate.step_s}
+    steps = {
+        stage: statistics.median(r.step_s[stage] for r in rates if stage in r.step_s)
+        for stage in stages
+    }
+    scored = [rate.evaluate_s for rate in rates if rate.evaluate_s is not None]
+    return Rate(steps, statistics.median(scored) if scored else None)
+
+
+def _probe(trials: Sequence[Trial]) -> Rate | None:
+    """Some steps of every stage of the first trial that can take them, then thrown away."""
+    for trial in trials:
+        with tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
+            try:
+                status = train(replace(trial.config, runs=folder), at_most=PROBE_STEPS).status()
+            except GSTalkerError:
+                continue  # it will fail in its own place, and be named there
+        return Rate({s: status[f"{s}_step_s"] for s in trial.config.stages}, None)
+    return None
+
+
+def _seconds(trial: Trial, rate: Rate) -> float:
+    """Left to spend on one trial; a stage whose rate nobody knows costs as the dearest known."""
+    try:
+        method, _ = make_method(trial.config, open_capture(trial.config))
+    except GSTalkerError:
+        return 0.0  # it will fail at once
+    status, total = trial.run.status(), rate.evaluate_s or 0.0
+    dearest = max(rate.step_s.values())
+    for plan in method.stages():
+        if plan.name not in trial.config.stages or (trial.run.path / plan.artefact).exists():
+            continue
+        begun = status.get("step", 0) if status.get("stage") == plan.name else 0
+        total += (plan.steps - begun) * rate.step_s.get(plan.name, dearest)
+    return total
+
+
+def _duration(minutes: float) -> str:
+    """Minutes in words, rounded up.
+
+    >>> _duration(0.4), _duration(12.3), _duration(150)
+    ('1 minute', '13 minutes', '2.5 hours')
+    """
+    if minutes <= 90:
+        whole = max(int(-(-minutes // 1)), 1)
+        return f"{whole} minute{'s' * (whole > 1)}"
+    return f"{minutes / 60:.1f} hours"

@@ -1,0 +1,140 @@
+"""``gstalker sweep``: every run of a table once, wherever it runs and however often it is typed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gstalker.experiment import cost, launch
+from gstalker.experiment.claim import claim
+from gstalker.experiment.launch import Local
+from gstalker.experiment.plan import Plan, Trial, read
+from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.trial import Standing
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 600.0
+"""A sweep that hands trials to Slurm makes others wait, so that none is handed over twice."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a sweep stands."""
+
+    plan: Plan
+    standings: dict[Path, Standing]
+    """By run folder."""
+
+    @property
+    def healthy(self) -> bool:
+        """Every trial is done, or on its way."""
+        fine = ("done", "running", "queued")
+        return all(stand.state in fine for stand in self.standings.values())
+
+    @property
+    def left(self) -> list[Trial]:
+        """What a sweep would start."""
+        return [t for t in self.plan.unique() if self.standings[t.run.path].is_left]
+
+    @property
+    def text(self) -> str:
+        """A line for every trial, and the sum."""
+        cells = [("row", "capture", "seed", "state", "", "run")]
+        for trial in self.plan.trials:
+            stand = self.standings[trial.run.path]
+            told = (stand.told.splitlines() or [""])[0]
+            name = trial.run.path.name
+            cells.append((trial.row, trial.capture, str(trial.seed), stand.state, told, name))
+        widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ]
+        return "\n".join([*lines, "", self.sum])
+
+    @property
+    def sum(self) -> str:
+        """How many trials stand how."""
+        counts = Counter(self.standings[t.run.path].state for t in self.plan.unique())
+        return ", ".join(f"{state} {count}" for state, count in counts.most_common())
+
+
+def sweep(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path = "runs",
+    on: str | Path | None = None,
+    jobs: int | None = None,
+) -> Report:
+    """Run every trial of an experiment that is not done.
+
+    A diverged trial stays so: with the same seed it would diverge again. A failed one is tried
+    once more each time.
+
+    Args:
+        file: an experiment, or a run's config.
+        overrides: ``key=value``, or ``key=a,b`` for each of the values.
+        out: where run folders go.
+        on: a cluster's YAML; on Slurm the call returns when the jobs are in the queue.
+        jobs: trials at once.
+
+    Returns:
+        How all trials stand afterwards.
+
+    Raises:
+        GSTalkerError: the plan, a capture or the cluster cannot be used; a trial that fails does
+            not raise.
+    """
+    place = launch.cluster(on, jobs)
+    plan = read(file, overrides, out)
+    plan.save()
+    os.environ.setdefault("WANDB_RUN_GROUP", plan.folder.name)  # handed down to every trial
+    with claim(Path(out) / "sweeps" / ".claim", "another sweep's start", PATIENCE_S):
+        before = report(plan)
+        left = before.left
+        for trial in left:
+            trial.freeze()
+        if left and not isinstance(place, Local):
+            log.info("%s", expected(before, place.jobs))
+            ids = launch.submit(left, place, plan.folder / "slurm")
+            log.info("handed to Slurm: %s", ", ".join(ids))
+    if isinstance(place, Local):
+        if left:
+            log.info("%s", expected(before, place.jobs, probe=True))
+        queued = [p for p, stand in before.standings.items() if stand.state == "queued"]
+        launch.run_here([t for t in plan.unique() if t.run.path not in queued], place)
+    return report(plan)
+
+
+def dry_run(
+    file: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path = "runs",
+    on: str | Path | None = None,
+    jobs: int | None = None,
+) -> str:
+    """What :func:`sweep` would do; nothing is written or started."""
+    now = report(read(file, overrides, out))
+    return f"{now.text}\n{expected(now, launch.cluster(on, jobs).jobs)}"
+
+
+def report(plan: Plan) -> Report:
+    """How every trial of a plan stands; nothing is written."""
+    queue = launch.queue(trial.run.job_path for trial in plan.trials)
+    return Report(plan, {t.run.path: launch.of(t, queue) for t in plan.unique()})
+
+
+def expected(before: Report, jobs: int, *, probe: bool = False) -> str:
+    """What is left to pay, in a sentence."""
+    left, out = before.left, before.plan.folder.parents[1]
+    if not left:
+        return "Nothing is left to run."
+    past = [RunFolder(path.parent) for path in out.glob("*/config.yaml")]
+    return cost.estimate(left, past, probe=probe).sentence(len(left), jobs)

@@ -1,0 +1,152 @@
+"""One trial of a sweep, from a frozen config to its scores, and how it stands.
+
+State is files: ``status.json``, ``scores.json`` and who holds the claim. There is no daemon, so a
+sweep may be typed again, killed, or asked from another shell.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gstalker import config as configuration
+from gstalker import files
+from gstalker.errors import Diverged, RunError
+from gstalker.experiment.claim import claim, holder
+from gstalker.experiment.drive import drive
+from gstalker.experiment.evaluate import evaluate
+from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.speed import measure
+from gstalker.experiment.train import train_claimed
+
+Stand = Literal["done", "running", "queued", "waiting", "interrupted", "failed", "diverged"]
+
+
+def run_trial(
+    folder: str | Path,
+    *,
+    speech: Sequence[str] = (),
+    speed: bool = False,
+    where: Sequence[str] = (),
+) -> None:
+    """Do what is not done yet: train, evaluate, drive, time.
+
+    Args:
+        folder: a run whose ``config.yaml`` is frozen.
+        speech: files with sound to drive it with.
+        speed: measure how fast it paints.
+        where: ``key=value`` that say where things are now: ``capture=FOLDER``, ``threads=2``.
+
+    Raises:
+        Claimed: another process does it.
+        GSTalkerError: it failed or diverged; ``status.json`` says so too.
+    """
+    run = RunFolder.open(folder)
+    with claim(run.claim_path, f"run {run.path}"):
+        if is_finished(run, speech, speed):
+            return
+        try:
+            _run(run, speech, speed, where)
+        except Diverged:  # recorded where it was noticed
+            raise
+        except KeyboardInterrupt:
+            run.record("interrupted")
+            raise
+        except Exception as error:
+            run.record("failed", reason=f"{type(error).__name__}: {error}")
+            raise
+
+
+def _run(run: RunFolder, speech: Sequence[str], speed: bool, where: Sequence[str]) -> None:
+    config = run.config(where)
+    capture = open_capture(config)
+    named = configuration.fingerprint(config, capture.content_id)[:6]
+    if not run.path.name.endswith(named):
+        raise RunError(
+            f"{config.capture} is not what it was when {run.path.name} was planned.\n"
+            "  Sweep again: the changed capture makes another run."
+        )
+    train_claimed(config, capture, run)
+    if not run.scores_path.exists():
+        run.record("running", stage="evaluate")
+        began = time.monotonic()
+        evaluate(run, where)
+        run.record("running", evaluate_s=round(time.monotonic() - began, 1))
+    for path in speech:
+        if not run.driven_path(path).exists():
+            run.record("running", stage="drive")
+            drive(run, path, run.driven_path(path), where)
+    if speed and not run.speed_path.exists():
+        run.record("running", stage="speed")
+        files.write_json(run.speed_path, measure(run, where))
+    run.record("done")
+
+
+def is_finished(run: RunFolder, speech: Iterable[str] = (), speed: bool = False) -> bool:
+    """Whether nothing is left to do."""
+    wanted = [run.scores_path, *(run.driven_path(path) for path in speech)]
+    return all(path.exists() for path in [*wanted, *([run.speed_path] if speed else [])])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a trial stands."""
+
+    state: Stand
+    told: str = ""
+    """What else there is to say: the step, the reason."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether a sweep should start it."""
+        return self.state in ("waiting", "interrupted", "failed")
+
+
+def standing(
+    run: RunFolder,
+    speech: Iterable[str] = (),
+    speed: bool = False,
+    queue: Mapping[str, str] | None = None,
+) -> Standing:
+    """How a run of a sweep stands.
+
+    Args:
+        run: the run.
+        speech: files that it is driven with.
+        speed: whether it is timed.
+        queue: state of every job that the cluster knows; ``None`` where there is none to ask.
+    """
+    held = holder(run.claim_path)
+    if held is None and is_finished(run, speech, speed):
+        return Standing("done")
+    status = run.status()
+    where = _where(status)
+    if held is not None:
+        return Standing("running", f"{where} ({held})".strip())
+    job: str | None = None
+    if run.job_path.exists():
+        job = files.read_json(run.job_path)["job"]
+    if queue and job is not None and job in queue:
+        return Standing("queued", f"job {job}, {queue[job].lower()}; {where}".rstrip("; "))
+    state = status.get("state")
+    if state == "diverged":
+        return Standing("diverged", f"{where}: {status['term']} {status['reason']}")
+    if state == "failed":
+        return Standing("failed", f"{where}: {status.get('reason', '')}".lstrip(": "))
+    if state is None:
+        return Standing("waiting")
+    if state == "done":
+        return Standing("waiting", "trained, not scored")
+    return Standing("interrupted", where)
+
+
+def _where(status: Mapping[str, object]) -> str:
+    if "stage" not in status:
+        return ""
+    if "step" in status and status["stage"] not in ("evaluate", "drive", "speed"):
+        steps = f" of {status['steps']}" if "steps" in status else ""
+        return f"{status['stage']}, step {status['step']}{steps}"
+    return str(status["stage"])

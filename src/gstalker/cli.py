@@ -77,6 +77,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(summary(evaluate(args.run, args.overrides)))
 
 
+def _score(args: argparse.Namespace) -> None:
+    from gstalker.experiment.evaluate import summary
+    from gstalker.experiment.scoring import default_out, score_foreign
+
+    _hush()
+    scores = score_foreign(args.frames, args.capture, args.name, args.out, args.overrides)
+    print(f"{summary(scores)}\n{args.out or default_out(args.frames)}")
+
+
 def _drive(args: argparse.Namespace) -> None:
     from gstalker.experiment.drive import drive
 
@@ -180,7 +189,26 @@ def parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    _takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+    _takes_overrides(
+        verb,
+        "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
+        "lpips_vgg=true, stlpips=true, ms_ssim=true, sync=true",
+    )
+
+    verb = _verb(verbs, "score", _score, "score anybody's video or pictures with the same code")
+    verb.add_argument(
+        "frames", type=Path, metavar="VIDEO_OR_FOLDER", help="an mp4, or numbered png or jpg files"
+    )
+    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="the truth: a capture folder")
+    verb.add_argument("--as", dest="name", required=True, metavar="NAME", help="of the row")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="JSON", help="the scores; default: beside the pictures"
+    )
+    _takes_overrides(
+        verb,
+        "offset=N, fit=resize|crop, rate=nearest|frames, composite=drawn|true-torso|pasted, "
+        "driven=test|sound, truth=plate, lpips_vgg=true, …",
+    )
 
     verb = _verb(verbs, "drive", _drive, "let a trained head speak new sound")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")

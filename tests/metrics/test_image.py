@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gstalker.metrics.image import LPIPS, PSNR, SSIM, psnr, sharpness, ssim
+from gstalker.metrics.distance import LPIPS
+from gstalker.metrics.image import PSNR, SSIM, psnr, sharpness, ssim
 
 metrics = pytest.importorskip(
     "skimage.metrics", reason="scikit-image is the independent judge here"

@@ -119,7 +119,7 @@ def row_cautions(name: str, row: Mapping[str, dict[str, Any]]) -> list[str]:
     for metric, part in (("pasted_head", "head"), ("pasted_torso", "torso")):
         share = row.get(metric, {}).get("mean", 0.0)
         if share > PASTED_SHARE:
-            told.append(f"{name}: {share:.0%} of the {part} is filmed, not rendered")
+            told.append(f"{name}: {share:.0%} of the {part} looks filmed, not rendered")
     for metric, entry in row.items():
         shaking = entry.get("mean", 1.0)
         if metric.startswith("jitter_eyes_") and shaking < STILL_EYES:

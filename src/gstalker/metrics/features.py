@@ -195,7 +195,7 @@ class FeatureFamily:
         }
         values: Values = {}
         if "fid" not in scores:
-            scores["fid"] = _fid_entry(*map(np.stack, self._clouds), figures)
+            scores["fid"] = _fid_entry(*self._clouds, figures)
         if "identity" not in scores:
             likeness = np.array(self._likeness)
             seen = np.isfinite(likeness)
@@ -208,9 +208,12 @@ class FeatureFamily:
         return scores, values
 
 
-def _fid_entry(pred: np.ndarray, truth: np.ndarray, figures: Figures) -> dict[str, Any]:
-    if len(pred) < 2:
+def _fid_entry(
+    rendered: list[np.ndarray], filmed: list[np.ndarray], figures: Figures
+) -> dict[str, Any]:
+    if len(rendered) < 2:
         return not_available("FID needs two frames or more")
+    pred, truth = np.stack(rendered), np.stack(filmed)
     draw = np.random.default_rng(figures.seed)
     blocks = [np.flatnonzero(figures.block == k) for k in range(int(figures.block.max()) + 1)]
     spread = []

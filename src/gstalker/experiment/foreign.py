@@ -187,7 +187,7 @@ def pair(foreign: Foreign, capture: Capture, offset: int | None) -> Paired:
     if foreign.count == capture.frame_count:
         return _from(foreign, test, 0, "as many pictures as the capture has frames")
     few = foreign.count == FEW < len(test)
-    hint = " (the first 100 test frames, as ER-NeRF scores while training?)" if few else ""
+    hint = f" (the first {FEW} test frames, as ER-NeRF scores while training?)" if few else ""
     raise MediaError(
         f"{foreign.path} holds {foreign.count} pictures{hint}; {capture.folder} has {len(test)} "
         f"test frames ({ranges(test)}) and {capture.frame_count} in all, so it is not known which "

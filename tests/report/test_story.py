@@ -138,7 +138,7 @@ def test_what_was_not_left_behind_is_said(run):
     shutil.rmtree(run / "frames")
     assert cli.main(["report", str(run)]) == 0
     text = (run / "report.html").read_text()
-    assert "n/a: no values per frame: there is no scores_frames.npz" in text
+    assert "n/a: there is no scores_frames.npz" in text
     assert "mouth r 0.800, with another sentence 0.100." in text
     assert "n/a: the run kept no pictures; run: gstalker evaluate" in text
     (run / "scores.json").unlink()

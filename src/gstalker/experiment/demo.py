@@ -21,6 +21,7 @@ from gstalker.experiment.evaluate import evaluate, summary
 from gstalker.experiment.movie import MovieWriter
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import train
+from gstalker.metrics.sheet import frames_path
 
 SECONDS = 66
 SIZE = 128
@@ -49,6 +50,8 @@ def demo(out: str | Path) -> dict[str, Any]:
     run = train(config)
     scores = evaluate(run)
     files.write_json(out / "scores.json", scores)
+    beside = frames_path(run.scores_path)
+    files.write_bytes(out / beside.name, beside.read_bytes())
     side_by_side(run, capture, out / "side_by_side.mp4")
     speech = out / "speech.wav"
     write_wav(speech, synthetic_voice(8.0, SEED + 1))

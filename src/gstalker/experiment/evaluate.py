@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from gstalker import config as configuration
 from gstalker import files
 from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
@@ -27,49 +28,60 @@ from gstalker.experiment.loggers import log_scores
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
+from gstalker.metrics.protocol import Protocol, sentence
 from gstalker.metrics.ridge import yardstick
 from gstalker.metrics.score import Scorer
+from gstalker.metrics.sheet import Sheet
 
 log = logging.getLogger(__name__)
 
 ROWS = ("ours", "static", "shuffled_audio", "mean_frame")
+PROTOCOL = ("composite=drawn", "driven=test")
+"""Everything in the picture is rendered over the still background; the head moves and blinks as it
+did in the test frames."""
+MAY_BE_CHOSEN = (
+    *("lpips", "lpips_vgg", "stlpips", "ms_ssim", "fid", "identity", "sync"),
+    *("landmarks", "truth"),
+)
+"""Keys of the protocol that fit every row of a run."""
 MEAN_FRAMES = 200
 """Training frames, evenly spread, that the mean frame is the mean of."""
 
 
 def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str, Any]:
-    """Score a run's test split; writes ``frames/`` and ``scores.json``.
+    """Score a run's test split; writes ``frames/``, ``scores.json`` and ``scores_frames.npz``.
 
     Args:
         run: the run or its folder.
-        where: ``key=value`` that say where things are now, as ``device=cpu``.
+        where: ``key=value`` that say where things are now, as ``device=cpu``, or what to measure
+            as well, as ``lpips_vgg=true`` (``MAY_BE_CHOSEN``).
 
     Returns:
-        What ``scores.json`` holds: ``protocol``, ``yardstick`` and ``rows``.
+        What ``scores.json`` holds: ``protocol``, ``yardstick``, ``metrics`` and ``rows``.
 
     Raises:
         RunError: the run is not trained or damaged.
     """
     run = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    config = run.config(where)
+    chosen = [text for text in where if text.partition("=")[0] in MAY_BE_CHOSEN]
+    protocol = configuration.from_overrides(Protocol, [*PROTOCOL, *chosen])
+    config = run.config([text for text in where if text not in chosen])
     capture = open_capture(config)
     method, features = make_method(config, capture)
     dataset = FrameDataset(capture, features)
     _, test_ids = capture.split()
-    scorer = Scorer(Capture.open(config.capture), test_ids)  # regions do not depend on the run
-    rows: dict[str, Any] = {}
+    whole = Capture.open(config.capture)  # regions do not depend on how much was trained on
+    sheet = Sheet(Scorer(whole, test_ids, protocol))
     for name, pictures in _rows(method.load, run.path, dataset, test_ids):
         shown = tqdm(pictures, total=len(test_ids), desc=name, unit="frame")
         kept = _keep(shown, test_ids, run.frames_path) if name == "ours" else shown
-        rows[name] = scorer.score(kept)
-    scores = {
-        "protocol": scorer.protocol.as_dict(),
-        "run": run.path.name,
-        "capture": {"name": capture.name, "content_id": capture.content_id},
-        "yardstick": yardstick(capture, features).as_dict(),
-        "rows": rows,
-    }
-    files.write_json(run.scores_path, scores)
+        sheet.add(name, kept)
+    scores = sheet.write(
+        run.scores_path,
+        run=run.path.name,
+        capture={"name": capture.name, "content_id": capture.content_id},
+        yardstick=yardstick(capture, features).as_dict(),
+    )
     log_scores(config, run, scores)
     return scores
 
@@ -140,10 +152,12 @@ def summary(scores: dict[str, Any]) -> str:
     for metric in names:
         cells = [_cell(rows[name].get(metric, {})) for name in rows]
         lines.append(f"{metric:24}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(lines)
+    return "\n".join([*lines, sentence(scores["protocol"])])
 
 
 def _cell(value: dict[str, Any]) -> str:
     if value.get("mean") is None:
         return "n/a"
+    if value.get("stderr") is None:
+        return f"{value['mean']:.3f}"
     return f"{value['mean']:.3f} ± {value['stderr']:.3f}"

@@ -1,12 +1,14 @@
-"""LPIPS (Zhang et al. 2018) on AlexNet, without torchvision.
+"""LPIPS (Zhang et al. 2018) on AlexNet or VGG16, without torchvision.
 
-The same trunk and linear heads as the ``lpips`` package's ``net='alex'``, version 0.1, in plain
-torch: torchvision beside a CPU torch breaks the import of lightning.
+The same trunks and linear heads as the ``lpips`` package's ``net='alex'`` and ``net='vgg'``,
+version 0.1, in plain torch: torchvision beside a CPU torch breaks the import of lightning.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,15 +20,48 @@ from torch import Tensor, nn
 from gstalker import weights
 from gstalker.errors import BackendMissing
 
-LEAST_SIDE = 31
-"""Below this AlexNet's last layers see nothing."""
-
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 """ImageNet's statistics for pictures in [-1, 1], as the LPIPS repository has them."""
-_STRIDE_PADDING = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))
-_POOLED = (1, 2)
-"""Layers before which AlexNet halves the picture."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The convolutions of a network up to its last tap."""
+
+    weights: str
+    """Its name in ``gstalker.weights``."""
+    stride_padding: tuple[tuple[int, int], ...]
+    """Of each convolution."""
+    pooled: tuple[int, ...]
+    """Convolutions before which the picture is halved."""
+    pool: tuple[int, int]
+    """Window and stride of that halving."""
+    taps: tuple[int, ...]
+    """Convolutions whose output, after its ReLU, is compared."""
+    least_side: int
+    """Pixels; below this the last layers see nothing."""
+
+
+TRUNKS = {
+    "alex": Trunk(
+        weights="lpips_alexnet",
+        stride_padding=((4, 2), (1, 2), (1, 1), (1, 1), (1, 1)),
+        pooled=(1, 2),
+        pool=(3, 2),
+        taps=(0, 1, 2, 3, 4),
+        least_side=31,
+    ),
+    "vgg": Trunk(
+        weights="lpips_vgg16",
+        stride_padding=((1, 1),) * 13,
+        pooled=(2, 4, 7, 10),
+        pool=(2, 2),
+        taps=(1, 3, 6, 9, 12),
+        least_side=16,
+    ),
+}
+LEAST_SIDE = TRUNKS["alex"].least_side
 
 
 class LPIPS(nn.Module):
@@ -34,6 +69,7 @@ class LPIPS(nn.Module):
 
     Args:
         path: the weights; found by ``gstalker.weights`` if not given.
+        net: the trunk. AlexNet is what talking-head papers report; VGG16 costs 20 times as much.
 
     Raises:
         BackendMissing: the weights are missing or damaged; says how to get them.
@@ -42,17 +78,20 @@ class LPIPS(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, net: Literal["alex", "vgg"] = "alex") -> None:
         super().__init__()
-        path = path or weights.find("lpips_alexnet")
+        self.trunk = TRUNKS[net]
+        path = path or weights.find(self.trunk.weights)
+        layers, taps = len(self.trunk.stride_padding), len(self.trunk.taps)
         try:
             tensors = {name: value.float() for name, value in load_file(path).items()}
-            self.filters = nn.ParameterList(tensors[f"conv{k}.weight"] for k in range(5))
-            self.biases = nn.ParameterList(tensors[f"conv{k}.bias"] for k in range(5))
-            self.heads = nn.ParameterList(tensors[f"lin{k}.weight"] for k in range(5))
+            self.filters = nn.ParameterList(tensors[f"conv{k}.weight"] for k in range(layers))
+            self.biases = nn.ParameterList(tensors[f"conv{k}.bias"] for k in range(layers))
+            self.heads = nn.ParameterList(tensors[f"lin{k}.weight"] for k in range(taps))
         except (SafetensorError, OSError, KeyError) as error:
             raise BackendMissing(
-                f"{path} is not the LPIPS AlexNet weights ({error}).\n  Run: gstalker weights check"
+                f"{path} is not the LPIPS weights of '{net}' ({error}).\n"
+                "  Run: gstalker weights check"
             ) from error
         self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1))
@@ -64,11 +103,12 @@ class LPIPS(nn.Module):
         """Distance of each pair of pictures in [0, 1]; 0 for equal ones.
 
         Raises:
-            ValueError: the shapes differ, or a side is under ``LEAST_SIDE`` pixels.
+            ValueError: the shapes differ, or a side is under the trunk's ``least_side``.
         """
-        if pred.shape != truth.shape or min(pred.shape[1:3]) < LEAST_SIDE:
+        least = self.trunk.least_side
+        if pred.shape != truth.shape or min(pred.shape[1:3]) < least:
             raise ValueError(
-                f"expected two pictures of one shape, {LEAST_SIDE} pixels or more, "
+                f"expected two pictures of one shape, {least} pixels or more, "
                 f"but got {list(pred.shape)} and {list(truth.shape)}"
             )
         total = pred.new_zeros(len(pred))
@@ -81,14 +121,14 @@ class LPIPS(nn.Module):
 
     def _features(self, picture: Float[Tensor, "B H W 3"]) -> list[Tensor]:
         x = (picture.movedim(-1, 1) * 2 - 1 - self.shift) / self.scale
-        layers = []
+        tapped = []
         for k, (weight, bias) in enumerate(zip(self.filters, self.biases, strict=True)):
-            if k in _POOLED:
-                x = F.max_pool2d(x, 3, 2)
-            stride, padding = _STRIDE_PADDING[k]
-            x = F.relu(F.conv2d(x, weight, bias, stride, padding))
-            layers.append(x)
-        return layers
+            if k in self.trunk.pooled:
+                x = F.max_pool2d(x, *self.trunk.pool)
+            x = F.relu(F.conv2d(x, weight, bias, *self.trunk.stride_padding[k]))
+            if k in self.trunk.taps:
+                tapped.append(x)
+        return tapped
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""How close two pictures are: PSNR, SSIM, LPIPS and sharpness, one value a picture.
+"""How close two pictures are, by arithmetic alone: PSNR, SSIM, MS-SSIM and sharpness.
 
 Pictures are channels last, sRGB in [0, 1]. Functions give one value per picture; the classes
-average those over everything they have seen. PSNR is the mean of each picture's decibels, as every
-talking-head paper has it, not the decibels of the mean error.
+average those over everything they have seen. ``PSNR`` is the mean of each picture's decibels, as
+every talking-head paper has it; ``PooledPSNR`` is the decibels of the mean error, as torchmetrics
+has it by default. What a network judges is in ``distance``.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
 CEILING_DB = 100.0
@@ -19,6 +21,10 @@ CEILING_DB = 100.0
 SSIM_WINDOW = 11
 """Pixels; no smaller picture has an SSIM."""
 _SSIM_SIGMA = 1.5
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents from the finest scale to the coarsest (Wang et al. 2003, section 3.2)."""
+MS_SSIM_LEAST_SIDE = (SSIM_WINDOW - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1) + 1
+"""161 pixels: at the coarsest scale the window must still fit."""
 
 
 def psnr(pred: Float[Tensor, "*B H W 3"], truth: Float[Tensor, "*B H W 3"]) -> Float[Tensor, "*B"]:
@@ -49,14 +55,62 @@ def ssim(pred: Float[Tensor, "*B H W 3"], truth: Float[Tensor, "*B H W 3"]) -> F
         raise ValueError(
             f"expected pictures of at least 11 x 11 pixels, but got {width} x {height}"
         )
-    x = pred.movedim(-1, -3).reshape(-1, height, width)
-    y = truth.movedim(-1, -3).reshape(-1, height, width)
+    likeness, _ = _likeness(_planes(pred), _planes(truth))
+    return likeness.reshape(*pred.shape[:-3], 3).mean(-1)
+
+
+def ms_ssim(
+    pred: Float[Tensor, "*B H W 3"], truth: Float[Tensor, "*B H W 3"]
+) -> Float[Tensor, "*B"]:
+    """Multi-scale structural similarity (Wang et al. 2003) over five scales.
+
+    Each scale is :func:`ssim`'s window on a picture halved once more; the product of the scales is
+    taken per channel and then averaged, as the ``pytorch-msssim`` package does. A negative
+    structure term counts 0.
+
+    Raises:
+        ValueError: a side is shorter than 161 pixels.
+
+    >>> ms_ssim(torch.ones(161, 161, 3), torch.ones(161, 161, 3))
+    tensor(1.)
+    """
+    height, width = pred.shape[-3:-1]
+    if min(height, width) < MS_SSIM_LEAST_SIDE:
+        raise ValueError(
+            f"expected pictures of at least {MS_SSIM_LEAST_SIDE} x {MS_SSIM_LEAST_SIDE} pixels, "
+            f"but got {width} x {height}"
+        )
+    x, y = _planes(pred), _planes(truth)
+    product = torch.ones(len(x), dtype=x.dtype, device=x.device)
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        if scale:
+            x, y = _halved(x), _halved(y)
+        likeness, structure = _likeness(x, y)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        product = product * (likeness if last else structure).clamp_min(0) ** weight
+    return product.reshape(*pred.shape[:-3], 3).mean(-1)
+
+
+def _planes(picture: Tensor) -> Tensor:
+    """Channels as pictures of their own, ``[B * 3, H, W]``."""
+    return picture.movedim(-1, -3).reshape(-1, *picture.shape[-3:-1])
+
+
+def _halved(planes: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels; an odd side is padded with a row of zeros on both ends."""
+    odd = [side % 2 for side in planes.shape[-2:]]
+    return F.avg_pool2d(planes[:, None], 2, padding=odd)[:, 0]
+
+
+def _likeness(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean SSIM of each plane, and the mean of its contrast-and-structure part."""
     blurred = _blur(torch.cat([x, y, x * x, y * y, x * y]))
     mean_x, mean_y, xx, yy, xy = blurred.chunk(5)
     c1, c2 = 0.01**2, 0.03**2
-    likeness = (2 * mean_x * mean_y + c1) * (2 * (xy - mean_x * mean_y) + c2)
-    likeness = likeness / ((mean_x**2 + mean_y**2 + c1) * (xx - mean_x**2 + yy - mean_y**2 + c2))
-    return likeness.reshape(*pred.shape[:-3], -1).mean(-1)
+    structure = 2 * (xy - mean_x * mean_y) + c2
+    structure = structure / (xx - mean_x**2 + yy - mean_y**2 + c2)
+    light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return (light * structure).mean((-2, -1)), structure.mean((-2, -1))
 
 
 def _blur(pictures: Tensor) -> Tensor:
@@ -87,8 +141,8 @@ def sharpness(pred: Float[Tensor, "*B H W 3"]) -> Float[Tensor, "*B"]:
     return (grey[..., 1:, :] - grey[..., :-1, :]).abs().mean((-2, -1)) * 255
 
 
-class _MeanOfPictures(Metric):
-    """The mean of one value per picture; the subclass says which."""
+class MeanOfPictures(Metric):
+    """The mean of one value per picture; the subclass says which in ``update``."""
 
     total: Tensor
     count: Tensor
@@ -99,7 +153,8 @@ class _MeanOfPictures(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
-    def _add(self, values: Tensor) -> None:
+    def add(self, values: Tensor) -> None:
+        """Add the values of some pictures."""
         self.total += values.double().sum()
         self.count += values.numel()
 
@@ -108,7 +163,7 @@ class _MeanOfPictures(Metric):
         return (self.total / self.count).float()
 
 
-class PSNR(_MeanOfPictures):
+class PSNR(MeanOfPictures):
     """Mean over pictures of their PSNR in dB.
 
     >>> metric = PSNR()
@@ -123,10 +178,34 @@ class PSNR(_MeanOfPictures):
 
     def update(self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> None:
         """Add pictures."""
-        self._add(psnr(pred, truth))
+        self.add(psnr(pred, truth))
 
 
-class SSIM(_MeanOfPictures):
+class PooledPSNR(MeanOfPictures):
+    """PSNR in dB of the mean squared error over all pixels of all pictures, at most 100.
+
+    One bad picture weighs more than in :class:`PSNR`; the two must never share a column.
+
+    >>> metric = PooledPSNR()
+    >>> metric.update(torch.full((1, 2, 2, 3), 0.6), torch.full((1, 2, 2, 3), 0.5))
+    >>> metric.update(torch.full((1, 2, 2, 3), 0.51), torch.full((1, 2, 2, 3), 0.5))
+    >>> round(float(metric.compute()), 2)
+    22.97
+    """
+
+    higher_is_better = True
+    is_differentiable = True
+
+    def update(self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> None:
+        """Add pictures."""
+        self.add((pred - truth).square().mean((-3, -2, -1)))
+
+    def compute(self) -> Tensor:
+        """The decibels of the mean error so far."""
+        return -10 * super().compute().clamp_min(10 ** (-CEILING_DB / 10)).log10()
+
+
+class SSIM(MeanOfPictures):
     """Mean over pictures of :func:`ssim`.
 
     >>> metric = SSIM()
@@ -140,30 +219,21 @@ class SSIM(_MeanOfPictures):
 
     def update(self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> None:
         """Add pictures."""
-        self._add(ssim(pred, truth))
+        self.add(ssim(pred, truth))
 
 
-class LPIPS(_MeanOfPictures):
-    """Mean over pictures of a learned distance; smaller is better.
+class MSSSIM(MeanOfPictures):
+    """Mean over pictures of :func:`ms_ssim`.
 
-    Args:
-        distance: from two batches of pictures to one value, such as
-            ``gstalker.losses.perceptual.LPIPS()``; pictures are handed over one at a time.
-
-    >>> metric = LPIPS(lambda pred, truth: (pred - truth).abs().mean())
-    >>> metric.update(torch.ones(2, 8, 8, 3), torch.zeros(2, 8, 8, 3))
+    >>> metric = MSSSIM()
+    >>> metric.update(torch.ones(2, 161, 161, 3), torch.ones(2, 161, 161, 3))
     >>> float(metric.compute())
     1.0
     """
 
-    higher_is_better = False
+    higher_is_better = True
     is_differentiable = True
-
-    def __init__(self, distance: nn.Module | Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.distance = distance
 
     def update(self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> None:
         """Add pictures."""
-        pairs = zip(pred.split(1), truth.split(1), strict=True)
-        self._add(torch.stack([self.distance(a, b).reshape(()) for a, b in pairs]))
+        self.add(ms_ssim(pred, truth))

@@ -1,4 +1,4 @@
-"""Everything measured on lips: distances, openings against the truth, lag and amplitude.
+"""Everything measured on landmarks: distances of lips, openings against the truth, lag, jitter.
 
 The detector sees true and rendered frames in the same way, take by take. The true side, and the
 training profile that the residual correlation subtracts, are looked at once.
@@ -15,9 +15,17 @@ import torch
 from gstalker import face
 from gstalker.data.capture import Capture
 from gstalker.metrics import sync
-from gstalker.metrics.bootstrap import Figures, mean_of_rows, not_available, with_ones
+from gstalker.metrics.bootstrap import (
+    Figures,
+    mean_of_rows,
+    not_available,
+    ratio_of_rows,
+    with_ones,
+)
 from gstalker.metrics.landmarks import LandmarkDetector, lip_points, lmd, mouth_opening
+from gstalker.metrics.pairs import Pair, Scores, Values
 from gstalker.metrics.protocol import Protocol, speech_frames
+from gstalker.metrics.temporal import follows, jitter_rows
 
 OPENING_METRICS = (
     "mouth_corr",
@@ -26,12 +34,15 @@ OPENING_METRICS = (
     "mouth_lag",
     "mouth_amp",
 )
+DISTANCES = ("lmd", "lmd_centred", "lmd_iod", "lmd_centred_iod")
+"""The detector's name stands behind these and the jitters."""
 _FEWEST_FACES = 0.5
 
 
 def lip_metrics(source: str) -> list[str]:
     """Names of everything that needs landmarks of this source."""
-    return [f"lmd_{source}", f"lmd_centred_{source}", *OPENING_METRICS]
+    by_source = [f"{name}_{source}" for name in (*DISTANCES, "jitter_lips", "jitter_eyes")]
+    return [*by_source, *OPENING_METRICS]
 
 
 class LipTruth:
@@ -78,6 +89,16 @@ class LipTruth:
             [self.detect(self._capture.frame(int(i)), k) for k, i in enumerate(self._ids)]
         )
 
+    @property
+    def source(self) -> str:
+        """The detector's name."""
+        return self._detector.name
+
+    @property
+    def misses(self) -> int:
+        """True frames without a face."""
+        return int((~np.isfinite(self.opening)).sum())
+
     @cached_property
     def opening(self) -> np.ndarray:
         """True mouth opening ``[n]``, NaN without a face."""
@@ -105,24 +126,46 @@ class LipTruth:
         whole = sync.profile(opening, train_ids, takes, self._protocol.profile_takes)
         return None if whole is None else whole[self._ids]
 
-    def scores(self, points: np.ndarray) -> dict[str, dict[str, Any]]:
-        """All figures for rendered points ``[n, L, 2]``."""
+    def scores(self, points: np.ndarray) -> tuple[Scores, Values]:
+        """All figures for rendered points ``[n, L, 2]``, and the values of each frame."""
         opening = self._opening(points)
         found = np.isfinite(opening)
         seen = found & np.isfinite(self.opening)
         scores = {"faces_found": self._figures(with_ones(found.astype(float)), mean_of_rows)}
-        names = lip_metrics(self._detector.name)
+        values = {"mouth_opening": opening, "mouth_opening_truth": self.opening}
         if seen.mean() < _FEWEST_FACES:
             reason = f"a face was found in only {int(seen.sum())} of {len(seen)} frames"
-            return scores | {name: not_available(reason) for name in names}
+            return scores | {n: not_available(reason) for n in lip_metrics(self.source)}, values
+        distances = {f"{k}_{self.source}": v for k, v in self._distances(points).items()}
+        for name, distance in distances.items():
+            scores[name] = self._figures(with_ones(distance[seen]), mean_of_rows, seen)
+        scores |= self._jitter(points) | self._opening_scores(opening, seen)
+        return scores, values | distances
+
+    def _distances(self, points: np.ndarray) -> Values:
+        """Lip distances of each frame, in pixels and in eye distances; NaN without a face."""
         lips = lip_points(self._layout)
-        ours, true = (
-            torch.from_numpy(side[seen][:, lips]).double() for side in (points, self.points)
-        )
-        for name, centred in zip(names[:2], (False, True), strict=True):
-            distance = lmd(ours, true, centred=centred).numpy()
-            scores[name] = self._figures(with_ones(distance), mean_of_rows, seen)
-        return scores | self._opening_scores(opening, seen)
+        ours, true = (torch.from_numpy(side[:, lips]).double() for side in (points, self.points))
+        plain, centred = (lmd(ours, true, centred=c).numpy() for c in (False, True))
+        corners = self.points[:, list(self._layout.eye_corners)].astype(np.float64)
+        ruler = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=-1)
+        return dict(zip(DISTANCES, (plain, centred, plain / ruler, centred / ruler), strict=True))
+
+    def _jitter(self, points: np.ndarray) -> Scores:
+        """How much lips and eye corners shake, over how much the true ones do."""
+        near = follows(self._ids, self._capture.segments)
+        lips, eyes = lip_points(self._layout), list(self._layout.eye_corners)
+        scores: Scores = {}
+        for name, which in (("jitter_lips", lips), ("jitter_eyes", eyes)):
+            rows = jitter_rows(points[:, which], self.points[:, which], near)
+            if name == "jitter_eyes" and getattr(self._detector, "lips_only", False):
+                entry = not_available(f"landmarks '{self.source}' are found on lips only")
+            elif not rows[:, 1].any():
+                entry = not_available("no three frames in a row with a face in motion were scored")
+            else:
+                entry = self._figures(rows, ratio_of_rows)
+            scores[f"{name}_{self.source}"] = entry
+        return scores
 
     def _opening_scores(self, opening: np.ndarray, seen: np.ndarray) -> dict[str, dict[str, Any]]:
         """Correlations, lag and amplitude of openings ``[n]``, over the frames ``seen``."""
@@ -160,3 +203,26 @@ class LipTruth:
         """Which ids are the first of their take, ``bool [n]``."""
         take = np.searchsorted([start for start, _ in self._capture.segments], ids, side="right")
         return np.diff(take, prepend=-1) != 0
+
+
+class LipFamily:
+    """Measures one row.
+
+    Args:
+        truth: the lips to hold it to.
+    """
+
+    def __init__(self, truth: LipTruth) -> None:
+        self._truth = truth
+        self._points: list[np.ndarray] = []
+
+    def add(self, pair: Pair) -> None:
+        """Look at the next frame."""
+        self._points.append(self._truth.detect(pair.pred, pair.place))
+
+    def result(self, figures: Figures) -> tuple[Scores, Values]:
+        """The figures over all frames."""
+        try:
+            return self._truth.scores(np.stack(self._points))
+        finally:
+            self._truth.close()

@@ -8,54 +8,35 @@ the controls of a run share it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gstalker.data.capture import Capture
-from gstalker.errors import BackendMissing, GSTalkerError, MediaError
-from gstalker.metrics import image
-from gstalker.metrics.bootstrap import (
-    Figures,
-    blocks,
-    mean_of_rows,
-    not_available,
-    ratio_of_rows,
-    with_ones,
-)
+from gstalker.errors import BackendMissing, MediaError
+from gstalker.metrics.actions import ActionFamily
+from gstalker.metrics.bootstrap import Figures, blocks, mean_of_rows, not_available, with_ones
+from gstalker.metrics.catalogue import in_order
+from gstalker.metrics.features import FeatureFamily, networks
 from gstalker.metrics.landmarks import make_detector
-from gstalker.metrics.lips import LipTruth, lip_metrics
-from gstalker.metrics.protocol import Protocol, Regions, block_frames
+from gstalker.metrics.lips import LipFamily, LipTruth, lip_metrics
+from gstalker.metrics.lipsync import BACKBONE, NAMES, OF_TRUTH, SyncFamily, SyncTruth, make_truth
+from gstalker.metrics.pairs import Family, Pair, Scores, Values
+from gstalker.metrics.pictures import Measures, PictureFamily
+from gstalker.metrics.protocol import Protocol, Record, Regions, block_frames, true_frame
+from gstalker.metrics.temporal import follows
 
 Frames = Iterable[np.ndarray] | Callable[[int], np.ndarray]
 """Rendered frames ``uint8 [H, W, 3]`` in the order of the ids, or a function from a frame's id."""
-Scores = dict[str, dict[str, Any]]
-"""Metric to ``{"mean", "stderr", "n"}``, or ``{"value": "n/a", "reason"}``."""
 
-HIGHER_IS_BETTER: dict[str, bool | None] = {
-    "psnr_full": True,
-    "psnr_head": True,
-    "psnr_above_chin": True,
-    "psnr_mouth": True,
-    "psnr_mouth_open": True,
-    "ssim_full": True,
-    "lpips_alex": False,
-    "lmd": False,
-    "lmd_centred": False,
-    "mouth_corr": True,
-    "mouth_corr_residual": True,
-    "mouth_corr_speech": True,
-    "mouth_lag": None,
-    "mouth_amp": None,
-    "sharpness_mouth": None,
-    "faces_found": True,
-}
-"""In the order of the scores. ``None``: best at a value in the middle (0 for the lag, 1 for the
-others). In the scores ``lmd`` and ``lmd_centred`` carry the detector's name behind them."""
-_PICTURE = ("psnr_full", "psnr_head", "psnr_above_chin", "psnr_mouth", "ssim_full", "lpips_alex")
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of one row of frames."""
+
+    scores: Scores
+    values: Values
+    """Of each frame."""
 
 
 def score(
@@ -84,8 +65,13 @@ class Scorer:
         if len(self.ids) == 0 or (np.diff(self.ids) <= 0).any():
             raise ValueError("expected at least one frame id, in rising order")
         self.regions = Regions.of(capture)
-        block = blocks(self.ids, capture.segments, block_frames(self.protocol))
-        self._figures = Figures(block, self.protocol.resamples, self.protocol.seed)
+        self.block = blocks(self.ids, capture.segments, block_frames(self.protocol))
+        """Which take or stretch each frame belongs to, ``int [n]``."""
+        self._figures = Figures(self.block, self.protocol.resamples, self.protocol.seed)
+        self._follows = follows(self.ids, capture.segments)
+        self._measures = Measures(self.protocol, (capture.height, capture.width))
+        self._networks = networks(self.protocol)
+        self._sync = make_truth(capture, self.ids, self.protocol)
         self._lips: LipTruth | str
         try:
             detector = make_detector(self.protocol.landmarks, capture)
@@ -94,7 +80,11 @@ class Scorer:
             self._lips = str(error).splitlines()[0]
 
     def score(self, frames: Frames) -> Scores:
-        """All figures of one row.
+        """All figures of one row; raises as :meth:`row`."""
+        return self.row(frames).scores
+
+    def row(self, frames: Frames) -> Row:
+        """All figures of one row, and the values of each frame.
 
         Args:
             frames: one picture for each id.
@@ -102,23 +92,81 @@ class Scorer:
         Raises:
             MediaError: too few, too many, or of another size than the capture's.
         """
-        measured = np.full((len(self.ids), len(_PICTURE)), np.nan)
-        sharp = np.zeros((len(self.ids), 2))
-        points: list[np.ndarray] = []
+        families = self._families()
         for k, frame in enumerate(self._checked(frames)):
-            index = int(self.ids[k])
-            pred, truth = _as_tensor(frame), _as_tensor(self.capture.frame(index))
-            measured[k] = self._compare(pred, truth, index)
-            x0, y0, x1, y1 = self.regions.mouth_boxes[index]
-            sharp[k] = [float(image.sharpness(side[y0:y1, x0:x1])) for side in (pred, truth)]
-            if isinstance(self._lips, LipTruth):
-                points.append(self._lips.detect(frame, k))
-        scores = self._picture_scores(measured)
-        scores["sharpness_mouth"] = self._figures(sharp, ratio_of_rows)
-        scores |= self._lip_scores(points, measured[:, _PICTURE.index("psnr_mouth")])
+            pair = self._pair(k, frame)
+            for family in families:
+                family.add(pair)
+            del pair
+        scores: Scores = {}
+        values: Values = {}
+        for family in families:
+            found, of_frames = family.result(self._figures)
+            scores |= found
+            values |= of_frames
+        scores |= self._open_mouthed(values)
+        return Row({name: scores[name] for name in in_order(list(scores))}, values)
+
+    def record(self) -> Record:
+        """What was done, for ``scores.json``; looks at the true landmarks if no row did yet."""
+        return Record(
+            protocol=self.protocol,
+            capture=self.capture,
+            ids=self.ids,
+            detector=self._lips.source if isinstance(self._lips, LipTruth) else "none",
+            backbones=self._backbones(),
+            truth_misses=self._lips.misses if isinstance(self._lips, LipTruth) else 0,
+        )
+
+    def _backbones(self) -> dict[str, str]:
+        """Learned metric to the network that judges."""
+        found = dict(self._measures.backbones)
+        if isinstance(self._sync, SyncTruth):
+            found["sync"] = BACKBONE
+        if not isinstance(self._networks["fid"], str):
+            found["fid"] = "Inception v3, torch-fidelity"
+        if self.protocol.identity:
+            found["identity"] = self.protocol.identity
+        return found
+
+    def _families(self) -> list[Family]:
+        count = len(self.ids)
+        families: list[Family] = [PictureFamily(self._measures, self.regions, count)]
         if isinstance(self._lips, LipTruth):
-            self._lips.close()
-        return _in_order(scores)
+            families.append(LipFamily(self._lips))
+        else:
+            names = [*lip_metrics(self.protocol.landmarks), "faces_found"]
+            families.append(Absent(names, self._lips))
+        if isinstance(self._sync, SyncTruth):
+            families.append(SyncFamily(self._sync, (self.capture.height, self.capture.width)))
+        else:
+            families.append(Absent([*NAMES, *OF_TRUTH], self._sync))
+        families.append(FeatureFamily(self._networks))
+        return [*families, ActionFamily(self.protocol, self.ids)]
+
+    def _pair(self, k: int, frame: np.ndarray) -> Pair:
+        index = int(self.ids[k])
+        x0, y0, x1, y1 = (int(edge) for edge in self.regions.mouth_boxes[index])
+        return Pair(
+            place=k,
+            index=index,
+            follows=bool(self._follows[k]),
+            pred=frame,
+            truth=true_frame(self.capture, self.protocol, index),
+            labels=self.capture.mask(index),
+            mouth_box=(x0, y0, x1, y1),
+        )
+
+    def _open_mouthed(self, values: Values) -> Scores:
+        """PSNR of the mouth in the frames whose true mouth is open."""
+        if isinstance(self._lips, str):
+            return {"psnr_mouth_open": not_available(self._lips)}
+        opened = self._lips.opening > self.protocol.open_above
+        if not opened.any():
+            reason = "the mouth never opens that wide in these frames"
+            return {"psnr_mouth_open": not_available(reason)}
+        rows = with_ones(values["psnr_mouth"][opened])
+        return {"psnr_mouth_open": self._figures(rows, mean_of_rows, opened)}
 
     def _checked(self, frames: Frames) -> Iterator[np.ndarray]:
         """The frames one by one, as many and as large as they should be."""
@@ -140,70 +188,21 @@ class Scorer:
                 f"there are {count} frames to score, where {len(self.ids)} were expected"
             )
 
-    def _compare(self, pred: Tensor, truth: Tensor, index: int) -> list[float]:
-        """The picture metrics of one frame, in ``_PICTURE``'s order; NaN for what cannot be."""
-        head, chin = self.regions.head_rows, self.regions.above_chin_rows
-        x0, y0, x1, y1 = self.regions.mouth_boxes[index]
-        large = min(pred.shape[:2]) >= image.SSIM_WINDOW
-        return [
-            float(image.psnr(pred, truth)),
-            float(image.psnr(pred[:head], truth[:head])),
-            float(image.psnr(pred[:chin], truth[:chin])),
-            float(image.psnr(pred[y0:y1, x0:x1], truth[y0:y1, x0:x1])),
-            float(image.ssim(pred, truth)) if large else np.nan,
-            np.nan if isinstance(self._lpips, str) else float(self._lpips(pred[None], truth[None])),
-        ]
 
-    @cached_property
-    def _lpips(self) -> Callable[[Tensor, Tensor], Tensor] | str:
-        """The learned distance, or why there is none."""
-        if not self.protocol.lpips:
-            return "switched off in the protocol"
-        from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
+class Absent:
+    """Metrics that cannot be had, as a family.
 
-        if min(self.capture.height, self.capture.width) < LEAST_SIDE:
-            return f"the frame is smaller than {LEAST_SIDE} pixels"
-        try:
-            network = LPIPS()
-        except GSTalkerError as error:
-            return str(error).splitlines()[0]
-        return torch.no_grad()(network)
+    Args:
+        names: of the metrics.
+        reason: why not.
+    """
 
-    def _picture_scores(self, measured: np.ndarray) -> Scores:
-        scores: Scores = {}
-        for name, values in zip(_PICTURE, measured.T, strict=True):
-            if name == "lpips_alex" and isinstance(self._lpips, str):
-                scores[name] = not_available(self._lpips)
-            elif np.isnan(values).any():
-                scores[name] = not_available("the frame is smaller than the metric's window")
-            else:
-                scores[name] = self._figures(with_ones(values), mean_of_rows)
-        return scores
+    def __init__(self, names: list[str], reason: str) -> None:
+        self._scores = {name: not_available(reason) for name in names}
 
-    def _lip_scores(self, points: list[np.ndarray], psnr_mouth: np.ndarray) -> Scores:
-        """What needs landmarks, the choice of open-mouthed frames among it."""
-        if isinstance(self._lips, str):
-            names = [*lip_metrics(self.protocol.landmarks), "psnr_mouth_open", "faces_found"]
-            return {name: not_available(self._lips) for name in names}
-        scores = self._lips.scores(np.stack(points))
-        opened = self._lips.opening > self.protocol.open_above
-        scores["psnr_mouth_open"] = (
-            self._figures(with_ones(psnr_mouth[opened]), mean_of_rows, opened)
-            if opened.any()
-            else not_available("the mouth never opens that wide in these frames")
-        )
-        return scores
+    def add(self, pair: Pair) -> None:
+        """Nothing to look at."""
 
-
-def _as_tensor(frame: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(frame)).float().div_(255)
-
-
-def _in_order(scores: Scores) -> Scores:
-    """The figures in the order of ``HIGHER_IS_BETTER``, whatever detector's name they carry."""
-    known = list(HIGHER_IS_BETTER)
-
-    def place(name: str) -> int:
-        return max(known.index(key) for key in known if name == key or name.startswith(f"{key}_"))
-
-    return dict(sorted(scores.items(), key=lambda item: place(item[0])))
+    def result(self, figures: Figures) -> tuple[Scores, Values]:
+        """The reason, for each."""
+        return dict(self._scores), {}

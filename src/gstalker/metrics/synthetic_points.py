@@ -31,6 +31,8 @@ class SyntheticPoints:
 
     name = "synthetic"
     layout = "synthetic68"
+    lips_only = True
+    """All else is the truth."""
 
     def __init__(self, capture: Capture) -> None:
         if capture.meta["landmarks"] != self.layout:

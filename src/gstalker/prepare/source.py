@@ -53,18 +53,20 @@ class Source:
         return max(int(self.duration_s * FPS + 1e-2), 1)
 
 
-def probe(path: Path) -> Source:
+def probe(path: Path, *, with_sound: bool = True) -> Source:
     """Look at a video file without decoding it.
+
+    Args:
+        path: the file.
+        with_sound: refuse it without sound.
 
     Raises:
         MediaError: it is missing, empty, not a video, without sound, or ends early; says which.
     """
     with opened(path) as container:
         if not container.streams.video:
-            raise MediaError(
-                f"{path} has no pictures; prepare needs a video of one speaking person."
-            )
-        if not container.streams.audio:
+            raise MediaError(f"{path} has no pictures; a video of one speaking person is needed.")
+        if with_sound and not container.streams.audio:
             raise MediaError(f"{path} has no sound; a talking head cannot be learnt without it.")
         stream = container.streams.video[0]
         times, trimmed = _times(path, container, stream)

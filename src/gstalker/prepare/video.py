@@ -110,7 +110,9 @@ def _decord_fits(source: Source, *, named: bool) -> bool:
     if not source.plain:
         return False
     try:
-        return len(decord.VideoReader(str(source.path), num_threads=1)) == len(source.times_s)
+        reader = decord.VideoReader(str(source.path), num_threads=1)
+        # of 4:4:4 video it makes four channels that are no picture
+        return len(reader) == len(source.times_s) and reader[0].shape[-1] == 3
     except (decord.DECORDError, RuntimeError) as error:
         log.debug("decord refuses %s: %s", source.path, error)
         return False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from gstalker.errors import GSTalkerError
+from gstalker.metrics import sheet
 from gstalker.report.sources import Trial
 
 
@@ -25,24 +25,13 @@ class PerFrame:
 
 def read(trial: Trial, metric: str) -> PerFrame | str:
     """A metric's values per frame, or why there are none."""
-    path = trial.scores.with_name(f"{trial.scores.stem}_frames.npz")
-    if not path.is_file():
-        return (
-            f"no values per frame: there is no {path.name} beside the scores; "
-            "evaluate or score again"
-        )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return _read(arrays, trial, metric, path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return f"{path} cannot be read ({error})"
-
-
-def _read(arrays: np.lib.npyio.NpzFile, trial: Trial, metric: str, path: Path) -> PerFrame | str:
-    key = f"{trial.entry}/{metric}"
-    if key not in arrays:
-        return f"{metric} has no values per frame in {path.name}"
-    ids, values = arrays["ids"], arrays[key].astype(np.float64)
+        ids, block, rows = sheet.read_frames(trial.scores)
+    except GSTalkerError as error:
+        return str(error).splitlines()[0].rstrip(".")
+    values = rows.get(trial.entry, {}).get(metric)
+    if values is None:
+        return f"{metric} has no values per frame in {sheet.frames_path(trial.scores).name}"
     if ids.shape != values.shape or values.ndim != 1:
-        return f"{path} is damaged: {key} has {values.shape}, the frames {ids.shape}"
-    return PerFrame(ids, arrays["block"], values)
+        return f"{trial.scores} is damaged: {metric} has {values.shape}, the frames {ids.shape}"
+    return PerFrame(ids, block, values.astype(np.float64))

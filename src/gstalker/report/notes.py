@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from gstalker.metrics import protocol
 from gstalker.report import cells, costs, protocols
 from gstalker.report.grid import DAGGER, Line
 from gstalker.report.reported import SURE
@@ -72,7 +73,9 @@ def _protocol_lines(rows: Sequence[Row]) -> list[str]:
     told = []
     for number, (key, words) in enumerate(known.items()):
         first = next(iter(known.values()))
-        if number == 0:
+        if number == 0 and "split" in words:
+            told.append(protocol.sentence({**words, "cautions": []}))
+        elif number == 0:
             knobs = [
                 f"{k} {json.dumps(v) if isinstance(v, dict | list) else v}"
                 for k, v in words.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gstalker.metrics.score import HIGHER_IS_BETTER
+from gstalker.metrics.catalogue import METRICS
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ REPORTED: dict[str, Column] = {
 
 _OURS: tuple[Column, ...] = (
     Column("psnr_full", "PSNR", "dB", 2, reported="psnr"),
-    Column("psnr_pooled", "PSNR pooled", "dB", 2, True),
+    Column("psnr_pooled", "PSNR pooled", "dB", 2),
     Column("psnr_head", "PSNR head", "dB", 2),
     Column("psnr_above_chin", "PSNR above chin", "dB", 2),
     Column("psnr_mouth", "PSNR mouth", "dB", 2),
@@ -93,26 +93,26 @@ _OURS: tuple[Column, ...] = (
     Column("lpips_alex", "LPIPS", digits=4, reported="lpips"),
     Column("lmd", "LMD, not centred", "px"),
     Column("lmd_centred", "LMD", "px", reported="lmd"),
-    Column("lmd_iod", "LMD, not centred, by eyes", "eye distances", 4, False),
-    Column("lmd_centred_iod", "LMD by eyes", "eye distances", 4, False),
+    Column("lmd_iod", "LMD, not centred, by eyes", "eye distances", 4),
+    Column("lmd_centred_iod", "LMD by eyes", "eye distances", 4),
     Column("mouth_corr", "mouth r"),
     Column("mouth_corr_residual", "mouth r, residual"),
     Column("mouth_corr_speech", "mouth r, speech"),
-    Column("mouth_lag", "mouth lag", "frames", 2, aim=0.0),
-    Column("mouth_amp", "mouth amplitude", aim=1.0),
-    Column("sharpness_mouth", "mouth sharpness", aim=1.0),
+    Column("mouth_lag", "mouth lag", "frames", 2),
+    Column("mouth_amp", "mouth amplitude"),
+    Column("sharpness_mouth", "mouth sharpness"),
     Column("faces_found", "faces found"),
-    Column("jitter_lips", "jitter of lips", aim=1.0),
-    Column("jitter_eyes", "jitter of eyes", aim=1.0),
-    Column("sync_c", "Sync-C", higher_is_better=True, reported="sync_c"),
-    Column("sync_d", "Sync-D", higher_is_better=False, reported="sync_d"),
+    Column("jitter_lips", "jitter of lips"),
+    Column("jitter_eyes", "jitter of eyes"),
+    Column("sync_c", "Sync-C", reported="sync_c"),
+    Column("sync_d", "Sync-D", reported="sync_d"),
     Column("sync_c_truth", "Sync-C of the truth"),
     Column("sync_d_truth", "Sync-D of the truth"),
-    Column("sync_offset", "Sync offset", "frames", 1, aim=0.0),
-    Column("aue", "AUE", higher_is_better=False, reported="aue"),
-    Column("aue_lower", "AUE lower", higher_is_better=False, reported="aue_lower"),
-    Column("aue_upper", "AUE upper", higher_is_better=False, reported="aue_upper"),
-    Column("fid", "FID", digits=2, higher_is_better=False, reported="fid"),
+    Column("sync_offset", "Sync offset", "frames", 1),
+    Column("aue", "AUE", reported="aue"),
+    Column("aue_lower", "AUE lower", reported="aue_lower"),
+    Column("aue_upper", "AUE upper", reported="aue_upper"),
+    Column("fid", "FID", digits=2, reported="fid"),
     Column("train_minutes", "training", "min", 1, False, reported="train_time"),
     Column("peak_memory_mib", "memory", "MiB", 0, False),
     Column("frames_per_second", "speed", "frames/s", 1, True, reported="fps"),
@@ -134,12 +134,14 @@ def column(name: str) -> Column:
     >>> column("psnr_full").higher_is_better
     True
     """
-    better = _longest(name, HIGHER_IS_BETTER)
+    kind = _longest(name, METRICS)
     base = base_name(name)
     known = next((c for c in _OURS if c.name == base), Column(name, name.replace("_", " ")))
     rest = name[len(known.name) :].strip("_") if known.name != name else ""
     known = replace(known, name=name, title=f"{known.title} {rest}".strip())
-    return known if better is None else replace(known, higher_is_better=HIGHER_IS_BETTER[better])
+    if kind is None:
+        return known
+    return replace(known, higher_is_better=METRICS[kind].higher_is_better, aim=METRICS[kind].best)
 
 
 def base_name(name: str) -> str:
@@ -153,7 +155,7 @@ def base_name(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a name is one of ours or of the papers', whoever has such a figure."""
-    ours = {column.name for column in _OURS} | set(HIGHER_IS_BETTER)
+    ours = {column.name for column in _OURS} | set(METRICS)
     return name in REPORTED or _longest(name, dict.fromkeys(ours)) is not None
 
 

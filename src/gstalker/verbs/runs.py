@@ -19,7 +19,11 @@ def add(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+    takes_overrides(
+        verb,
+        "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
+        "lpips_vgg=true, stlpips=true, ms_ssim=true, sync=true",
+    )
 
     verb = add_verb(verbs, "sweep", _sweep, "train and score every run of a table", resumes=True)
     verb.add_argument(

@@ -5,11 +5,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gstalker.verbs.words import Verbs, add_verb
+from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides
 
 
 def add(verbs: Verbs) -> None:
     """What may be typed."""
+    verb = add_verb(verbs, "score", _score, "score anybody's video or pictures with the same code")
+    verb.add_argument(
+        "frames", type=Path, metavar="VIDEO_OR_FOLDER", help="an mp4, or numbered png or jpg files"
+    )
+    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="the truth: a capture folder")
+    verb.add_argument("--as", dest="name", required=True, metavar="NAME", help="of the row")
+    verb.add_argument(
+        "-o", "--out", type=Path, metavar="JSON", help="the scores; default: beside the pictures"
+    )
+    takes_overrides(
+        verb,
+        "offset=N, fit=resize|crop, rate=nearest|frames, composite=drawn|true-torso|pasted, "
+        "driven=test|sound, truth=plate, lpips_vgg=true, …",
+    )
+
     verb = add_verb(verbs, "table", _table, "tabulate what was scored, beside what papers print")
     verb.add_argument(
         "sources",
@@ -58,6 +73,15 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(verbs, "report", _report, "write one HTML page that shows what runs came to")
     verb.add_argument("runs", nargs="+", metavar="RUN", help="run folders; also capture=FOLDER")
     verb.add_argument("-o", "--out", type=Path, metavar="HTML", help="default: RUN/report.html")
+
+
+def _score(args: argparse.Namespace) -> None:
+    from gstalker.experiment.evaluate import summary
+    from gstalker.experiment.scoring import default_out, score_foreign
+
+    hush()
+    scores = score_foreign(args.frames, args.capture, args.name, args.out, args.overrides)
+    print(f"{summary(scores)}\n{args.out or default_out(args.frames)}")
 
 
 def _table(args: argparse.Namespace) -> None:

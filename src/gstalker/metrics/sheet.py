@@ -1,0 +1,136 @@
+"""The score sheet: rows scored alike, their protocol, and the values of every frame beside them.
+
+``scores.json`` holds the protocol, what each metric is, and the rows; ``scores_frames.npz`` beside
+it holds one array per row and metric, so that two rows can be compared frame by frame later.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gstalker import files
+from gstalker.errors import GSTalkerError
+from gstalker.metrics.catalogue import meanings
+from gstalker.metrics.pairs import Scores, Values
+from gstalker.metrics.score import Frames, Scorer
+
+PASTED_SHARE = 0.25
+"""More filmed blocks than this in head or torso, and the picture was not all rendered."""
+STILL_EYES = 0.5
+"""Eye corners that shake less than this share of the filmed ones: poses were smoothed, or they are
+not the filmed ones."""
+LEAST_SHARE_FOUND = 0.95
+"""Faces found in fewer of the rendered frames are worth a caution."""
+
+
+class Sheet:
+    """Rows scored by one scorer.
+
+    Args:
+        scorer: scores them.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.rows: dict[str, Scores] = {}
+        self.cautions: list[str] = []
+        """Of what no figure shows; those of the rows are added."""
+        self._values: dict[str, Values] = {}
+
+    def add(self, name: str, frames: Frames) -> Scores:
+        """Score a row; raises as :meth:`Scorer.row`."""
+        row = self.scorer.row(frames)
+        self.rows[name], self._values[name] = row.scores, row.values
+        return row.scores
+
+    def as_dict(self, **facts: Any) -> dict[str, Any]:
+        """What ``scores.json`` holds; ``facts`` come between the protocol and the rows."""
+        record = self.scorer.record().as_dict()
+        misses = dict(record["landmark_misses"])  # type: ignore[call-overload]
+        for name, values in self._values.items():
+            if "mouth_opening" in values:
+                misses[name] = int((~np.isfinite(values["mouth_opening"])).sum())
+        cautions = list(self.cautions)
+        cautions += [text for name, row in self.rows.items() for text in row_cautions(name, row)]
+        names = list(dict.fromkeys(metric for row in self.rows.values() for metric in row))
+        return {
+            "protocol": {**record, "landmark_misses": misses, "cautions": cautions},
+            **facts,
+            "metrics": meanings(names),
+            "rows": self.rows,
+        }
+
+    def write(self, path: Path, **facts: Any) -> dict[str, Any]:
+        """Write the sheet to ``path`` and the frames' values beside it; returns the sheet."""
+        beside = frames_path(path)
+        arrays = {"ids": self.scorer.ids, "block": self.scorer.block}
+        for row, values in self._values.items():
+            arrays |= {f"{row}/{metric}": v.astype(np.float32) for metric, v in values.items()}
+        with files.replacing(beside) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        sheet = self.as_dict(**facts)
+        sheet["protocol"]["frames_file"] = beside.name
+        files.write_json(path, sheet)
+        return sheet
+
+
+def frames_path(scores: Path) -> Path:
+    """Where the values of every frame lie.
+
+    >>> str(frames_path(Path("runs/me/scores.json")))
+    'runs/me/scores_frames.npz'
+    """
+    return scores.with_name(f"{scores.stem}_frames.npz")
+
+
+def read_frames(scores: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Values]]:
+    """The values of every frame behind a ``scores.json``.
+
+    Returns:
+        Frame ids ``int64 [n]``, the block of each for the bootstrap ``int64 [n]``, and per row the
+        values of its metrics ``float32 [n]``, NaN where a frame has none.
+
+    Raises:
+        GSTalkerError: they are missing or damaged.
+    """
+    path = frames_path(scores)
+    rows: dict[str, Values] = {}
+    if not path.is_file():
+        raise GSTalkerError(f"there is no {path.name} beside {scores}; evaluate or score again.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                row, slash, metric = name.rpartition("/")
+                if slash:
+                    rows.setdefault(row, {})[metric] = arrays[name]
+            return arrays["ids"], arrays["block"], rows
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise GSTalkerError(
+            f"{path} cannot be read ({type(error).__name__}).\n"
+            "  It is written beside scores.json; evaluate or score again."
+        ) from error
+
+
+def row_cautions(name: str, row: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What a reader of a row's figures should know, as sentences without a full stop."""
+    told = []
+    for metric, part in (("pasted_head", "head"), ("pasted_torso", "torso")):
+        share = row.get(metric, {}).get("mean", 0.0)
+        if share > PASTED_SHARE:
+            told.append(f"{name}: {share:.0%} of the {part} looks filmed, not rendered")
+    for metric, entry in row.items():
+        shaking = entry.get("mean", 1.0)
+        if metric.startswith("jitter_eyes_") and shaking < STILL_EYES:
+            told.append(
+                f"{name}: the head shakes {shaking:.2f} times as much as the filmed one, as where "
+                "poses are smoothed at test"
+            )
+    found = row.get("faces_found", {}).get("mean", 1.0)
+    if found < LEAST_SHARE_FOUND:
+        told.append(f"{name}: no face was found in {1 - found:.0%} of the frames")
+    return told

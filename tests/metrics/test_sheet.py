@@ -1,0 +1,89 @@
+"""The files of a score sheet, and what they warn of."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gstalker.data.synthetic import make_synthetic_capture
+from gstalker.errors import GSTalkerError
+from gstalker.metrics.catalogue import METRICS, base_name
+from gstalker.metrics.protocol import Protocol
+from gstalker.metrics.score import Scorer
+from gstalker.metrics.sheet import Sheet, frames_path, read_frames, row_cautions
+
+PROTOCOL = Protocol(lpips=False, resamples=20)
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return make_synthetic_capture(tmp_path_factory.mktemp("sheet") / "me", seconds=4, size=64)
+
+
+@pytest.fixture(scope="module")
+def written(capture, tmp_path_factory):
+    path = tmp_path_factory.mktemp("out") / "scores.json"
+    sheet = Sheet(Scorer(capture, capture.split()[1], PROTOCOL))
+    noise = np.random.default_rng(0).integers(-6, 7, (64, 64, 3))
+    sheet.add("noisy (mine)", lambda i: np.clip(capture.frame(i) + noise, 0, 255).astype(np.uint8))
+    sheet.add(
+        "pasted",
+        lambda i: np.where(capture.mask(i)[..., None] > 1, 0, capture.frame(i)).astype(np.uint8),
+    )
+    return path, sheet.write(path, run="r")
+
+
+def test_the_file_holds_protocol_meanings_and_rows(written):
+    path, sheet = written
+    assert json.loads(path.read_text()) == sheet
+    assert sheet["run"] == "r"
+    assert set(sheet["metrics"]) == set(sheet["rows"]["pasted"])
+    for name, told in sheet["metrics"].items():
+        assert told["higher_is_better"] is METRICS[base_name(name)].higher_is_better
+        assert isinstance(told["unit"], str)
+    assert sheet["metrics"]["lmd_synthetic"]["unit"] == "px"
+    assert sheet["metrics"]["mouth_lag"]["best"] == 0
+    assert sheet["protocol"]["frame_count"] == 10
+
+
+def test_the_values_of_every_frame_lie_beside_and_average_to_the_figures(written, capture):
+    path, sheet = written
+    assert sheet["protocol"]["frames_file"] == frames_path(path).name == "scores_frames.npz"
+    ids, block, rows = read_frames(path)
+    assert (ids == capture.split()[1]).all()
+    assert len(block) == len(ids)
+    for metric in ("psnr_full", "ssim_full", "lmd_synthetic", "temporal_full"):
+        values = rows["noisy (mine)"][metric]
+        mean = sheet["rows"]["noisy (mine)"][metric]["mean"]
+        assert np.nanmean(values) == pytest.approx(mean, rel=1e-5), metric
+    pooled = -10 * np.log10(rows["noisy (mine)"]["squared_error"].mean())
+    assert sheet["rows"]["noisy (mine)"]["psnr_pooled"]["mean"] == pytest.approx(pooled, rel=1e-5)
+
+
+def test_filmed_pixels_are_found_and_warned_of(written):
+    _, sheet = written
+    assert sheet["rows"]["pasted"]["pasted_torso"]["mean"] == 1
+    assert sheet["rows"]["noisy (mine)"]["pasted_torso"]["mean"] == 0
+    cautions = sheet["protocol"]["cautions"]
+    assert any("pasted: 100% of the torso looks filmed" in text for text in cautions)
+    assert not any(text.startswith("noisy") and "filmed, not" in text for text in cautions)
+
+
+def test_a_head_that_is_too_still_and_lost_faces_are_warned_of():
+    row = {"jitter_eyes_mediapipe": {"mean": 0.3}, "faces_found": {"mean": 0.8}}
+    told = row_cautions("theirs", row)
+    assert "0.30 times" in told[0]
+    assert "20% of the frames" in told[1]
+    assert row_cautions("ours", {"jitter_eyes_mediapipe": {"value": "n/a", "reason": "x"}}) == []
+
+
+def test_faces_missed_are_counted_per_row(capture, tmp_path):
+    sheet = Sheet(Scorer(capture, capture.split()[1], replace(PROTOCOL, resamples=2)))
+    sheet.add("blank", lambda _: capture.background)
+    assert sheet.as_dict()["protocol"]["landmark_misses"] == {"truth": 0, "blank": 10}
+
+
+def test_missing_values_are_a_sentence(tmp_path):
+    with pytest.raises(GSTalkerError, match="evaluate or score again"):
+        read_frames(tmp_path / "scores.json")

@@ -93,7 +93,8 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
 # ---------------------------------------------------------------------- parts
 
 _SHEET_NOTE = (
-    "Green: landmarks. Blue, yellow and red edges: torso, head and mouth masks. Axes on the nose: "
+    "Green dots: landmarks. Edges of the masks: torso blue, neck green, head yellow, hair violet, mouth "
+    "red, teeth white. Axes on the nose: "
     "red to the head's left, green down, blue out of the face. Points should sit on the face, "
     "edges on its outline, and the axes should turn with it."
 )

@@ -73,9 +73,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def labelled(clip: Path, name: str) -> np.ndarray:
-    jobs = parsers.pieces(
-        clip / "frames.npy", clip / "landmarks.npy", name, FRAMES, alone=True
-    )
+    jobs = parsers.pieces(clip / "frames.npy", clip / "landmarks.npy", name, FRAMES, alone=True)
     return np.concatenate([parsers.parse(job) for job in jobs])
 
 
@@ -110,9 +108,7 @@ def test_an_unknown_name_says_what_is_known() -> None:
         parsers.make_parser("color")
 
 
-def test_a_missing_model_says_what_to_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_model_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BackendMissing, match="weights download selfie_segmentation"):

@@ -21,7 +21,17 @@ from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, TRAIN_SHARE, Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError, ConfigError
-from gstalker.exchange import blendshapes, colours, landmarks, openface, pictures, poses, torso, windows
+from gstalker.exchange import (
+    blendshapes,
+    colours,
+    landmarks,
+    openface,
+    pictures,
+    poses,
+    seam,
+    torso,
+    windows,
+)
 from gstalker.exchange.config import ExportConfig
 from gstalker.exchange.cutting import Cut, choose_cut, turned_to_middle
 from gstalker.exchange.layouts import Layout, layout
@@ -30,6 +40,8 @@ from gstalker.exchange.sound import EXACT_WAV
 log = logging.getLogger(__name__)
 
 RECORD = "gstalker_export.json"
+_SEAMS = 40
+"""Frames whose seam is measured."""
 NEAR_M, FAR_M = 0.2, 1.5
 """Distances at which the family's own tracker puts heads."""
 
@@ -79,6 +91,9 @@ class Export:
         self.kept = np.arange(capture.frame_count) if whole else self.posed
         """Frames with a picture."""
         self.cut: Cut = choose_cut(capture)
+        self.seams: list[seam.Seam | None] = []
+        """Of some frames; ``None`` where head and torso hardly meet."""
+        self._seam_every = max(len(self.kept) // _SEAMS, 1)
         train = poses.split_at(
             len(self.posed), config.split, int((self.posed < capture.test_start).sum())
         )
@@ -247,7 +262,8 @@ class Export:
         self.report.notes += [
             f"pictures are jpg of quality {quality}, colours at full resolution: not lossless",
             "torso_imgs: the neck goes on upwards under the head, in each column its own colour, "
-            "darkened and blurred",
+            "blurred",
+            seam.told(self.seams),
         ]
         if fine is None:
             self.report.notes += self._untold()
@@ -257,7 +273,9 @@ class Export:
         tells, six = self.capture.tells, self.layout.dialect == "6-colour"
         notes = []
         if "neck" not in tells:
-            notes.append("parsing: the neck is not told from the clothes; all of the torso is cloth")
+            notes.append(
+                "parsing: the neck is not told from the clothes; all of the torso is cloth"
+            )
         if six and "hair" not in tells:
             notes.append("parsing: hair is not told from the face")
         if self.layout.teeth_mask and "teeth" not in tells:
@@ -294,7 +312,10 @@ class Export:
         pictures.link(folder / f"gt_imgs/{number}.jpg", folder / f"com_imgs/{number}.jpg")
         body = (classes == colours.NECK) | (classes == colours.CLOTH)
         head = person[..., 0] & ~body
-        pictures.write_png(folder / f"torso_imgs/{number}.png", torso.cut_out(whole, body, head))
+        behind = torso.cut_out(whole, body, head)
+        pictures.write_png(folder / f"torso_imgs/{number}.png", behind)
+        if number % self._seam_every == 0:
+            self.seams.append(seam.measure(whole, body, head, behind))
         if self.layout.head_imgs:
             alone = np.where(head[..., None], frame, plate)
             pictures.write_jpg(folder / f"head_imgs/{number}.jpg", alone, quality)
@@ -317,6 +338,7 @@ class Export:
             "capture": self.capture.name,
             "content_id": self.capture.content_id,
             "config": asdict(self.config),
+            "seam_levels": seam.usual(self.seams),
             "cut": [self.cut.x, self.cut.y, self.cut.width, self.cut.height],
             "frames": self.kept.tolist(),
             "notes": self.report.notes,

@@ -125,9 +125,7 @@ def _usual(sample: np.ndarray) -> _Usual:
     )
 
 
-def _odds_of_hair(
-    labels: np.ndarray, look: _Look, skin: _Usual, top: np.ndarray
-) -> np.ndarray:
+def _odds_of_hair(labels: np.ndarray, look: _Look, skin: _Usual, top: np.ndarray) -> np.ndarray:
     """How much more a person's pixels look like the top of the head than like skin, ``[H, W]``.
 
     Log odds; minus infinity everywhere if the top is skin itself.

@@ -179,7 +179,9 @@ def _below_lips_model(neutral: np.ndarray, jaw: np.ndarray, marks: np.ndarray) -
     return np.where(away < 2 * _LIPS_CM, np.where(taken, 1, -1), 0)
 
 
-def _bent(vertices: np.ndarray, sources: np.ndarray, targets: np.ndarray, stiff: float) -> np.ndarray:
+def _bent(
+    vertices: np.ndarray, sources: np.ndarray, targets: np.ndarray, stiff: float
+) -> np.ndarray:
     """All vertices moved as the sources move to their targets, smoothly."""
     sources, kept = np.unique(sources, axis=0, return_index=True)
     moves = RBFInterpolator(

@@ -21,7 +21,7 @@ _PULL_SHARE = 0.05
 _UNIT_CM = 1.0
 """One standard deviation of identity costs, in every frame, as much as misfits of the points
 whose squares add up to this squared, in centimetres."""
-_WHOLE_CM = 1.0
+_WHOLE_CM = 0.5
 """The same for the whole of an expression."""
 _SPARSE = 0.1
 """The first bit of an expression costs as much again as this much of it: few at once."""

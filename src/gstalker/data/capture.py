@@ -113,7 +113,7 @@ class Capture:
         return COARSE[self.parts(index)]
 
     def parts(self, index: int) -> np.ndarray:
-        """The same, ``uint8 [H, W]``, finer where the parser could tell: hair 4, teeth 5, neck 6."""
+        """The same, finer where the parser could tell: hair 4, teeth 5, neck 6."""
         labels = self._masks[index]
         if labels.max() >= len(COARSE):
             raise self._broken(f"masks.npy has a label {labels.max()} in frame {index}")

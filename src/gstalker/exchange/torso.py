@@ -3,7 +3,7 @@
 As RAD-NeRF's family does it: in every column, the colour a little below where neck or clothes meet
 the head goes on upwards, then the new part is blurred. It is a guess that only shows where the head
 uncovers it. The family also darkens it by two per cent each row; we do not: held to what other
-frames of four clips show there, the guess is 4 to 31 % nearer without, and it leaves less of a seam.
+frames of four clips show there, the guess is 4 to 31 % nearer without, and its seam is 1/4 or less.
 """
 
 from __future__ import annotations

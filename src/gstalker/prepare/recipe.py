@@ -271,7 +271,7 @@ class Recipe:
         for entry in list(self.out.iterdir()):
             if entry.name == WORK or entry.name == "features":
                 shutil.rmtree(entry, ignore_errors=True)
-            elif entry.suffix in (".npy", ".wav"):
+            elif entry.suffix in (".npy", ".wav", ".jpg"):
                 entry.unlink(missing_ok=True)
         if not any(self.out.iterdir()):
             self.out.rmdir()

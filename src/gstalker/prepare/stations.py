@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from gstalker import files
@@ -17,7 +18,7 @@ from gstalker.data.capture import COARSE, SAMPLES_PER_FRAME
 from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, eyes, parsers, pieces, sync, takes, video
+from gstalker.prepare import audio, background, eyes, parsers, people, pieces, sync, takes, video
 from gstalker.prepare.audio import levels, reading
 from gstalker.prepare.plan import FACES
 from gstalker.prepare.recipe import Recipe
@@ -97,6 +98,11 @@ class Stations:
         files.write_json(self._work / "view.json", dataclasses.asdict(choice.view))
         seen = {"subject": choice.subject, "people": choice.people}
         files.write_json(self._work / "people.json", seen)
+        if choice.portrait is None:
+            (self._out / people.FILE).unlink(missing_ok=True)
+        else:
+            with files.replacing(self._out / people.FILE) as temporary:
+                Image.fromarray(choice.portrait).save(temporary, "JPEG", quality=85)
 
     def frames(self) -> None:
         """Pictures and their small copies."""

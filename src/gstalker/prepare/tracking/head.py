@@ -141,7 +141,7 @@ class _Fitted:
     mesh: np.ndarray
     poses: Poses
     all_px: np.ndarray
-    """``float64 [n]``: mean distance of all points, lips and lids too, from where they were seen."""
+    """``float64 [n]``: mean distance of all points, lips and lids too, from where they are seen."""
     report: dict[str, Any]
     expressions: np.ndarray | None = None
 

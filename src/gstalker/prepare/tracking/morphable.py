@@ -105,7 +105,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ..
             (f"{len(names)} exp_names lack {_JAW}", _JAW in names),
             (
                 "landmarks68 are not 68 vertices",
-                marks.shape == (68,) and bool(((0 <= marks) & (marks < count)).all()),
+                marks.shape == (68,) and bool(((marks >= 0) & (marks < count)).all()),
             ),
             (
                 "some values are not numbers",

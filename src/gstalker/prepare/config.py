@@ -47,7 +47,7 @@ class PrepareConfig:
     """A morphable face that the tracker fits, with an expression for every frame: ``FILE.npz``, or
     ``ict_facekit`` from the weights folder; ``auto``: that one if it is there. ``none``: one rest
     shape, from MediaPipe's canonical face. On three clips the model halves the misfit of all points
-    (1.6 to 0.8 pixels) and tells expressions; refined poses come out no truer and no steadier."""
+    (1.6 to 0.7 pixels) and tells expressions; refined poses come out no truer and no steadier."""
     max_gap_frames: int = 5
     """Longest gap, in frames, over which the landmarks of a face not found are interpolated; the
     frames of longer ones are dropped."""

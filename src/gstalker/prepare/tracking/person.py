@@ -18,7 +18,7 @@ from gstalker.prepare.tracking.pose import Lens, Poses
 _TURNS = 6
 _PULL_SHARE = 0.05
 """As in ``shape``: what a vertex one centimetre off the model costs in every frame. Less than
-there: with 0.15 the refined poses of two synthetic heads were 0.17 and 0.24 degrees worse."""
+there: with 0.15 the refined poses of two synthetic heads were 0.2 degrees worse."""
 _UNIT_CM = 1.0
 """One standard deviation of identity costs, in every frame, as much as misfits of the points
 whose squares add up to this squared, in centimetres."""

@@ -100,9 +100,12 @@ def test_check_tells_a_changed_file_from_a_good_and_a_missing_one(folder: Path) 
 
 
 def test_the_shared_files_are_the_ones_in_the_table(
-    shared: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(shared / "data" / "weights"))
+    for folder in ("weights", "model3d"):
+        for file in (shared / "data" / folder).iterdir():
+            (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
     states = {found.name: found.state for found in weights.check()}
     assert states.pop("lpips_vgg16") in ("good", "missing")  # 29 MB that only few need
     assert set(states.values()) == {"good"}

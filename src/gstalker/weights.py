@@ -62,6 +62,18 @@ TABLE: dict[str, WeightFile] = {
         licence="Apache-2.0 (MediaPipe)",
         purpose="person against background: prepare",
     ),
+    "ict_facekit": WeightFile(
+        file="ict_facekit_face9409_fp16.npz",
+        sha256="972c66ae56720c14ac4e9e84e08b7e619c8dbc714b588e805e0d78c4733c3298",
+        size=6_822_310,
+        url=None,
+        licence="MIT (ICT-FaceKit)",
+        purpose="a morphable face: expressions and a closer fit when tracking (prepare)",
+        how="take the first 9,409 vertices of ICT-FaceKit's FaceXModel (github.com/ICT-VGL/"
+        "ICT-FaceKit) and save neutral [N, 3], id_delta [100, N, 3], exp_delta [57, N, 3] as "
+        "float16 differences in centimetres, exp_names and landmarks68 with numpy.savez; any "
+        ".npz of that form will do: prepare face_model=FILE.npz",
+    ),
     "whisper_tiny_en": WeightFile(
         file="whisper_tiny_en_encoder_fp16.safetensors",
         sha256="121d993d56e113c2747e21fbb8d2592e36181a5a63c9ad92ca814523d0afc826",

@@ -166,3 +166,36 @@ def test_rewriting_a_capture_unfinishes_it_first(folder):
 def test_a_copy_elsewhere_is_the_same_capture(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "elsewhere")
     assert Capture.open(tmp_path / "elsewhere").content_id == Capture.open(folder).content_id
+
+
+def test_finer_labels_are_part_of_the_coarse_ones(folder):
+    """Hair is of the head, teeth of the mouth, the neck of the torso."""
+    masks = np.load(folder / "masks.npy")
+    masks[3, 0, :7] = range(7)
+    np.save(folder / "masks.npy", masks)
+    capture = Capture.open(folder)
+    assert capture.parts(3)[0, :7].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert capture.mask(3)[0, :7].tolist() == [0, 1, 2, 3, 2, 3, 1]
+    assert capture.tells == ("background", "torso", "head", "mouth")  # as captures of old
+
+
+def test_a_label_that_nobody_knows_is_a_sentence(folder):
+    masks = np.load(folder / "masks.npy")
+    masks[3, 0, 0] = 9
+    np.save(folder / "masks.npy", masks)
+    with pytest.raises(CaptureError, match="label 9 in frame 3"):
+        Capture.open(folder).mask(3)
+
+
+def test_expressions_are_there_or_not_and_must_fit_their_names(folder):
+    assert Capture.open(folder).expressions is None
+    told = np.random.default_rng(0).random((F, 2), dtype=np.float32)
+    np.save(folder / "expressions.npy", told)
+    with pytest.raises(
+        CaptureError, match=r"expressions\.npy holds float32 22x2 where float32 22x0"
+    ):
+        Capture.open(folder)
+    meta = json.loads((folder / "capture.json").read_text())
+    meta["tracker"] = {"expressions": ["jawOpen", "eyeBlink_L"]}
+    (folder / "capture.json").write_text(json.dumps(meta))
+    np.testing.assert_array_equal(Capture.open(folder).expressions, told)

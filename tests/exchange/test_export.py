@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import wave
 
 import numpy as np
@@ -13,6 +14,7 @@ from gstalker import cli
 from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.exchange import ExportConfig, export_capture, import_folder
+from gstalker.exchange.blendshapes import _PAIRS, _SINGLE
 
 from .conftest import DROPPED, FRAMES
 
@@ -274,3 +276,61 @@ def test_both_verbs_may_be_typed(speaker, tmp_path, capsys, monkeypatch):
     assert Capture.open(tmp_path / "capture").name == "again"
     assert cli.main(["import", str(tmp_path / "none"), str(tmp_path / "capture2")]) == 1
     assert "there is no folder" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fine(speaker, tmp_path):
+    """The speaker with hair, teeth, a neck, and expressions of a face model."""
+    folder = shutil.copytree(speaker.folder, tmp_path / "fine")
+    masks = np.load(folder / "masks.npy")
+    rows = np.arange(masks.shape[1])[None, :, None]
+    lips = np.argwhere(masks == 3)
+    masks[(masks == 2) & (rows < 16)] = 4
+    masks[(masks == 3) & (np.indices(masks.shape)[2] < np.median(lips[:, 2]))] = 5
+    masks[(masks == 1) & (rows < 56)] = 6
+    np.save(folder / "masks.npy", masks)
+    names = [*(f"{n}_{s}" for n in _PAIRS for s in "LR"), *_SINGLE, "PupilDilate_L"]
+    told = np.zeros((FRAMES, len(names)), np.float32)
+    told[:, names.index("eyeBlink_R")] = np.linspace(0, 1, FRAMES)
+    np.save(folder / "expressions.npy", told)
+    meta = json.loads((folder / "capture.json").read_text())
+    meta["parser"] = {"name": "colour", "tells": ["torso", "hair", "teeth", "neck"]}
+    meta["tracker"] = {"face_model": "ict.npz", "expressions": names}
+    (folder / "capture.json").write_text(json.dumps(meta))
+    return Capture.open(folder)
+
+
+def test_hair_teeth_and_neck_are_exported_where_the_capture_has_them(fine, tmp_path):
+    report = export_capture(fine.folder, tmp_path / "out", "talkinggaussian")
+    i = int(np.argmax([(fine.parts(k) == 5).sum() for k in range(FRAMES)]))
+    parts = fine.parts(i)
+    assert {4, 5, 6} <= set(np.unique(parts))
+    colours = np.asarray(Image.open(tmp_path / f"out/parsing/{i}.png").convert("RGB"))
+    teeth = np.load(tmp_path / f"out/teeth_mask/{i}.npy")
+    np.testing.assert_array_equal(teeth, parts == 5)
+    np.testing.assert_array_equal((colours == (0, 0, 0)).all(-1), parts == 4)
+    np.testing.assert_array_equal((colours == (0, 255, 0)).all(-1), parts == 6)
+    np.testing.assert_array_equal((colours == (0, 0, 255)).all(-1) ^ teeth, parts == 2)
+    np.testing.assert_array_equal(
+        (colours == (100, 100, 100)).all(-1) | teeth, (parts == 3) | teeth
+    )
+    told = " ".join(report.notes)
+    assert "told by colour" in told
+    assert "teeth_mask is empty" not in told
+    assert "all of the torso is cloth" not in told
+
+
+def test_expressions_become_the_blendshapes_that_synctalk_reads(fine, tmp_path):
+    """Columns 8 and 9 of bs.npy are the lids; a straight line is its own smoothing."""
+    report = export_capture(fine.folder, tmp_path / "out", "er-nerf")
+    shapes = np.load(tmp_path / "out/bs.npy")
+    assert shapes.shape == (FRAMES, 52)
+    np.testing.assert_allclose(shapes[:, 9], np.linspace(0, 1, FRAMES), atol=1e-6)
+    assert not np.delete(shapes, 9, axis=1).any()
+    assert any("ict.npz, not Basel's" in note for note in report.notes)
+
+
+def test_the_seam_of_the_exported_torso_is_told_and_kept(family):
+    record = json.loads((family / "er-nerf/gstalker_export.json").read_text())
+    assert 0 <= record["seam_levels"] < 40
+    assert any(f"seam {record['seam_levels']:.1f} of 255" in note for note in record["notes"])

@@ -63,6 +63,13 @@ def test_the_border_fades_inside_the_film_but_not_at_its_edge(capture, filmed):
     assert column[47] >= 252
 
 
+def test_the_seam_is_how_far_the_pictures_are_apart_at_the_border(capture, filmed):
+    paste = PasteBack(capture, filmed, (0, 6))
+    assert paste.seam_levels is None
+    assert len(list(paste.around(white(2)))) == 2
+    assert paste.seam_levels == pytest.approx(255 - (40 + 60) / 2, abs=3)
+
+
 def test_the_film_goes_to_and_fro(capture, filmed):
     paste = PasteBack(capture, filmed, (1, 4))
     greys = [int(p[2, 2, 0]) for p in paste.around(white(7))]

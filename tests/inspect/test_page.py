@@ -158,3 +158,25 @@ def test_a_broken_capture_is_a_sentence_and_leaves_no_page(copied, damage):
     with pytest.raises(CaptureError, match="gstalker prepare"):
         inspect(copied)
     assert not (copied / PAGE).exists()
+
+
+def test_where_several_were_seen_the_page_shows_who_was_taken(copied):
+    meta = files.read_json(copied / "capture.json")
+    seen = {"share": 1.0, "height_px": 90.0, "middle_px": [50, 60]}
+    meta["people"] = [{**seen, "subject": False}, {**seen, "subject": True}]
+    files.write_json(copied / "capture.json", meta)
+    told = inspect(copied).page.read_text()
+    assert "Who is seen" in told
+    assert "<code>face=1</code>" in told
+    assert "2: seen in 100% of the looks, 90 px tall <b>(taken)</b>" in told
+    assert "everybody seen" not in told  # captures of old have no picture of them
+    Image.new("RGB", (64, 36)).save(copied / "people.jpg")
+    assert "everybody seen" in inspect(copied).page.read_text()
+    assert "Who is seen" not in _alone(copied)
+
+
+def _alone(folder):
+    meta = files.read_json(folder / "capture.json")
+    meta["people"] = meta["people"][:1]
+    files.write_json(folder / "capture.json", meta)
+    return inspect(folder).page.read_text()

@@ -16,8 +16,8 @@ FACE = LAYOUTS["mediapipe478"]
 def face(gap_px: float = 12.0) -> np.ndarray:
     """Landmarks of a face 60 wide and 80 tall around (100, 80)."""
     points = np.tile([100.0, 80.0], (478, 1))
-    around = np.linspace(0, 2 * np.pi, len(parsing._OVAL), endpoint=False)
-    points[list(parsing._OVAL)] = np.stack(
+    around = np.linspace(0, 2 * np.pi, len(parsing.OVAL), endpoint=False)
+    points[list(parsing.OVAL)] = np.stack(
         [100 + 30 * np.sin(around), 80 - 40 * np.cos(around)], axis=1
     )
     points[list(FACE.eye_corners)] = [[80, 70], [120, 70]]

@@ -250,3 +250,52 @@ def test_another_provider_of_the_eyes_redoes_nothing_else(finished: Path, may: P
     assert capture.meta["eye"]["provider"] == "blendshapes"
     assert capture.meta["eye"]["blinks"] == 2
     assert np.corrcoef(lids, capture.eye)[0, 1] > 0.95
+
+
+def test_the_capture_tells_hair_neck_and_teeth_and_who_told_them(finished: Path) -> None:
+    capture = Capture.open(finished)
+    assert capture.meta["parser"]["name"] == "colour"
+    assert {"hair", "neck", "teeth"} <= set(capture.tells)
+    parts = capture.parts(60)
+    assert (parts[10:40, 100:150] == 4).mean() > 0.95  # on top of her head
+    nose = capture.landmarks[60][4].astype(int)
+    assert parts[nose[1], nose[0]] == 2
+    assert (parts == 6).mean() > 0.02
+    assert not (parts == 6)[:150].any()
+
+
+def test_a_face_model_or_parser_that_is_none_is_told_before_anything_is_written(
+    may: Path, tmp_path: Path
+) -> None:
+    for wrong, said in (
+        ({"face_model": "bfm"}, "choose none, auto or ict_facekit"),
+        ({"face_model": "lost.npz"}, "there is no such file"),
+        ({"parser": "bisenet"}, "'bisenet' is not known"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            prepare(may, tmp_path / "out", replace(SMALL, **wrong))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_face_model_is_fitted_and_left_out_again(
+    may: Path, shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, plain = tmp_path / "may", replace(SMALL, refine="none")
+    without = prepare(may, out, plain)
+    assert without.expressions is None
+    file = shared / "data" / "model3d" / "ict_facekit_face9409_fp16.npz"
+    fitted = prepare(may, out, replace(plain, face_model=str(file)))
+    tracker = fitted.meta["tracker"]
+    assert tracker["face_model"] == file.name
+    assert tracker["reprojection_px_all"] < 0.7 * without.meta["tracker"]["reprojection_px_all"]
+    told = fitted.expressions
+    assert told is not None
+    lids = told[:, tracker["expressions"].index("eyeBlink_L")]
+    assert np.corrcoef(lids, fitted.eye)[0, 1] < -0.9
+    with caplog.at_level("INFO"):
+        again = prepare(may, out, replace(plain, face_model="auto"))
+    assert "face model ict_facekit: not here" in caplog.text
+    assert again.expressions is None
+    assert np.array_equal(again.mesh, without.mesh)
+    assert np.array_equal(again.poses, without.poses)

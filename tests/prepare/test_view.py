@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gstalker.errors import ConfigError, MediaError
-from gstalker.prepare import PrepareConfig, source
+from gstalker.prepare import PrepareConfig, people, source
 from gstalker.prepare.tracking import landmarks
 from gstalker.prepare.view import choose_view, head_box, look_closely, tiles
 
@@ -99,6 +99,14 @@ def test_both_faces_are_seen_and_either_may_be_the_subject(faces, model, tmp_pat
     assert [p["subject"] for p in left.people] == [True, False]
     assert [p["subject"] for p in right.people] == [False, True]
     assert left.people[0]["middle_px"][0] < 220 < 400 < right.people[1]["middle_px"][0]
+    # Pictures of both for who is to choose; the boxes lie at the faces, the chosen one's is green.
+    chosen = []
+    for choice in (left, right):
+        assert choice.portrait is not None
+        assert choice.portrait.shape == (360, 640, 3)
+        green = (choice.portrait == people._CHOSEN).all(-1)
+        chosen.append(float(np.flatnonzero(green.any(0)).mean()))
+    assert chosen[0] < 300 < 340 < chosen[1]
     with pytest.raises(ConfigError, match="face=3 was asked for, but 2 faces are seen"):
         choose_view(video, PrepareConfig(face=3), model)
 

@@ -34,8 +34,10 @@ TRAIN_SHARE = 10 / 11
 CUT_SNAP_SHARE = 0.01
 """The boundary moves to a jump cut that lies within this share of the frames."""
 
-BACKGROUND, TORSO, HEAD, MOUTH = range(4)
-"""Labels in ``masks.npy``."""
+BACKGROUND, TORSO, HEAD, MOUTH, HAIR, TEETH, NECK = range(7)
+"""Labels in ``masks.npy``; the last three only where the parser tells them."""
+COARSE = np.array([BACKGROUND, TORSO, HEAD, MOUTH, HEAD, MOUTH, TORSO], np.uint8)
+"""What each label is part of."""
 
 _NEEDED = (
     *("version", "name", "fps", "frame_count", "width", "height", "focal_px", "cx_px", "cy_px"),
@@ -123,7 +125,20 @@ class Capture:
 
     def mask(self, index: int) -> np.ndarray:
         """Labels of one picture, ``uint8 [H, W]``: background 0, torso 1, head 2, mouth 3."""
-        return self._masks[index]
+        return COARSE[self.parts(index)]
+
+    def parts(self, index: int) -> np.ndarray:
+        """The same, finer where the parser could tell: hair 4, teeth 5, neck 6."""
+        labels = self._masks[index]
+        if labels.max() >= len(COARSE):
+            raise self._broken(f"masks.npy has a label {labels.max()} in frame {index}")
+        return labels
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """Which labels the parser tells apart."""
+        known = self.meta.get("parser", {}).get("tells")
+        return tuple(known) if known else ("background", "torso", "head", "mouth")
 
     @cached_property
     def background(self) -> np.ndarray:
@@ -152,6 +167,15 @@ class Capture:
         if not (self.folder / "poses_raw.npy").exists():
             return None
         return torch.from_numpy(self._load("poses_raw"))
+
+    @cached_property
+    def expressions(self) -> np.ndarray | None:
+        """How far each expression of the face model is there, ``float32 [F, E]`` in [0, 1]; their
+        names are ``meta["tracker"]["expressions"]``. ``None`` where no model was fitted.
+        """
+        if not (self.folder / "expressions.npy").exists():
+            return None
+        return self._load("expressions")
 
     @cached_property
     def landmarks(self) -> np.ndarray:
@@ -267,6 +291,9 @@ class Capture:
             self._check_array(name, dtype, shape, sizes)
         if (self.folder / "poses_raw.npy").exists():
             self._check_array("poses_raw", "float32", ("F", 4, 4), sizes)
+        if (self.folder / "expressions.npy").exists():
+            names = self.meta.get("tracker", {}).get("expressions", [])
+            self._check_array("expressions", "float32", ("F", len(names)), sizes)
         for kind, spec in self.meta["features"].items():
             rows = self.frame_count * spec["rows_per_frame"]
             self._check_array(f"features/{kind}", "float32", (rows, spec["dim"]), {})

@@ -31,7 +31,7 @@ _RGB = {
 _ONLY_SIX = (INSIDE, HAIR)
 LABELS = np.array([BACKGROUND, TORSO, TORSO, HEAD, MOUTH, HEAD, MOUTH], np.uint8)
 """The capture's label of each class."""
-CLASSES = np.array([NONE, CLOTH, SKIN, INSIDE], np.uint8)
+CLASSES = np.array([NONE, CLOTH, SKIN, INSIDE, HAIR, TEETH, NECK], np.uint8)
 """The class of each of the capture's labels, where nothing finer is known."""
 _UNKNOWN = 255
 _MOST = 0.9

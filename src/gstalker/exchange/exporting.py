@@ -21,7 +21,16 @@ from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, TRAIN_SHARE, Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import CaptureError, ConfigError
-from gstalker.exchange import colours, landmarks, openface, pictures, poses, torso
+from gstalker.exchange import (
+    blendshapes,
+    colours,
+    landmarks,
+    openface,
+    pictures,
+    poses,
+    seam,
+    torso,
+)
 from gstalker.exchange.config import ExportConfig
 from gstalker.exchange.cutting import Cut, choose_cut, turned_to_middle
 from gstalker.exchange.layouts import Layout, layout
@@ -31,6 +40,8 @@ from gstalker.prepare.audio import windows
 log = logging.getLogger(__name__)
 
 RECORD = "gstalker_export.json"
+_SEAMS = 40
+"""Frames whose seam is measured."""
 NEAR_M, FAR_M = 0.2, 1.5
 """Distances at which the family's own tracker puts heads."""
 
@@ -80,6 +91,9 @@ class Export:
         self.kept = np.arange(capture.frame_count) if whole else self.posed
         """Frames with a picture."""
         self.cut: Cut = choose_cut(capture)
+        self.seams: list[seam.Seam | None] = []
+        """Of some frames; ``None`` where head and torso hardly meet."""
+        self._seam_every = max(len(self.kept) // _SEAMS, 1)
         train = poses.split_at(
             len(self.posed), config.split, int((self.posed < capture.test_start).sum())
         )
@@ -132,8 +146,10 @@ class Export:
             folder, viewmats, self.numbers, rects, train=train, focal_px=focal, size=size
         )
         poses.write_track(folder, viewmats, capture.mesh, focal)
+        model = capture.meta.get("tracker", {}).get("face_model")
+        whose = f"the face model is {model}, not Basel's" if model else "no face model"
         self.report.notes.append(
-            "no face model: id and exp of track_params.pt are zero, vertices are the capture's "
+            f"{whose}: id and exp of track_params.pt are zero, vertices are the capture's "
             f"{len(capture.mesh)}"
         )
         away = np.linalg.norm(viewmats[:, :3, 3], axis=1) / 100
@@ -163,6 +179,15 @@ class Export:
 
     def _signals(self, folder: Path) -> None:
         kept, capture = self.kept, self.capture
+        if self.layout.blendshapes and capture.expressions is not None:
+            names = capture.meta["tracker"]["expressions"]
+            shapes = blendshapes.arkit(capture.expressions[kept], names)
+            if shapes is not None:
+                files.write_array(folder / "bs.npy", shapes)
+                self.report.notes.append(
+                    "bs.npy: the face model's expressions in ARKit's order, not MediaPipe's own "
+                    "scores; SyncTalk reads it without --au45"
+                )
         if (capture.folder / "au.csv").exists():
             table = openface.read(capture.folder / "au.csv")
             rows = openface.rows_of_frames(table, capture.frame_count, "position")
@@ -240,18 +265,31 @@ class Export:
         self.report.notes += [
             f"pictures are jpg of quality {quality}, colours at full resolution: not lossless",
             "torso_imgs: the neck goes on upwards under the head, in each column its own colour, "
-            "darkened and blurred",
+            "blurred",
+            seam.told(self.seams),
         ]
         if fine is None:
-            hair = ", hair not from the face" if self.layout.dialect == "6-colour" else ""
-            self.report.notes.append(
-                f"parsing: the neck is not told from the clothes{hair}; all of the torso is cloth"
+            self.report.notes += self._untold()
+
+    def _untold(self) -> list[str]:
+        """What the capture's own parser does not tell, or tells by a guess."""
+        tells, six = self.capture.tells, self.layout.dialect == "6-colour"
+        notes = []
+        if "neck" not in tells:
+            notes.append(
+                "parsing: the neck is not told from the clothes; all of the torso is cloth"
             )
-            if self.layout.teeth_mask:
-                self.report.notes.append(
-                    "teeth_mask is empty: teeth belong to the grey mouth inside, and the readers' "
-                    "mouth is both together"
-                )
+        if six and "hair" not in tells:
+            notes.append("parsing: hair is not told from the face")
+        if self.layout.teeth_mask and "teeth" not in tells:
+            notes.append(
+                "teeth_mask is empty: teeth belong to the grey mouth inside, and the readers' "
+                "mouth is both together"
+            )
+        if self.capture.meta.get("parser", {}).get("name") == "colour":
+            what = "neck, hair and teeth" if six else "the neck"
+            notes.append(f"parsing: {what} are told by colour; hair below the jaw counts as cloth")
+        return notes
 
     def _picture(
         self,
@@ -263,8 +301,8 @@ class Export:
         points: np.ndarray | None,
     ) -> None:
         frame, quality = self.cut.of(self.capture.frame(index)), self.config.jpg_quality
-        mask = self.cut.of(self.capture.mask(index))
-        classes = colours.CLASSES[mask] if fine is None else self.cut.of(fine[index])
+        classes = colours.CLASSES[self.capture.parts(index)] if fine is None else fine[index]
+        classes = self.cut.of(classes)
         pictures.write_jpg(folder / f"ori_imgs/{number}.jpg", frame, quality)
         painted = colours.paint(classes, self.layout.dialect)
         pictures.write_png(folder / f"parsing/{number}.png", painted)
@@ -277,7 +315,10 @@ class Export:
         pictures.link(folder / f"gt_imgs/{number}.jpg", folder / f"com_imgs/{number}.jpg")
         body = (classes == colours.NECK) | (classes == colours.CLOTH)
         head = person[..., 0] & ~body
-        pictures.write_png(folder / f"torso_imgs/{number}.png", torso.cut_out(whole, body, head))
+        behind = torso.cut_out(whole, body, head)
+        pictures.write_png(folder / f"torso_imgs/{number}.png", behind)
+        if number % self._seam_every == 0:
+            self.seams.append(seam.measure(whole, body, head, behind))
         if self.layout.head_imgs:
             alone = np.where(head[..., None], frame, plate)
             pictures.write_jpg(folder / f"head_imgs/{number}.jpg", alone, quality)
@@ -300,6 +341,7 @@ class Export:
             "capture": self.capture.name,
             "content_id": self.capture.content_id,
             "config": asdict(self.config),
+            "seam_levels": seam.usual(self.seams),
             "cut": [self.cut.x, self.cut.y, self.cut.width, self.cut.height],
             "frames": self.kept.tolist(),
             "notes": self.report.notes,

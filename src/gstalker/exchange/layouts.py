@@ -28,17 +28,20 @@ class Layout:
     """Also ``head_imgs`` and AD-NeRF's three config files."""
     teeth_mask: bool = False
     """Also ``teeth_mask``."""
+    blendshapes: bool = False
+    """Also ``bs.npy``, where the capture's tracker fitted a face model."""
     split_wavs: bool = False
     """Also ``aud_train.wav`` and ``aud_novel.wav``."""
 
 
 LAYOUTS = {
     "er-nerf": Layout(
-        "RAD-NeRF, ER-NeRF and SyncTalk (which asks for --au45)",
+        "RAD-NeRF, ER-NeRF and SyncTalk (which asks for --au45 where there is no bs.npy)",
         "4-colour",
         true_numbers=False,
         features=("deepspeech", "esperanto", "hubert"),
         units=("AU45",),
+        blendshapes=True,
     ),
     "talkinggaussian": Layout(
         "TalkingGaussian and InsTaG",

@@ -64,6 +64,8 @@ class PasteBack:
         self._whole = whole
         self._first, self._stop = stretch[0], min(stretch[1], stretch[0] + LONGEST)
         self._mix = _mix(self._view, self.width, self.height)
+        self._border = (self._mix > 0) & (self._mix < 1)
+        self._apart: list[float] = []
 
     def ids(self) -> Iterator[int]:
         """The filmed frames that the movie goes through, without end."""
@@ -78,6 +80,15 @@ class PasteBack:
         for picture, filmed in zip(pictures, self._filmed(), strict=False):
             yield self._pasted(picture, filmed)
 
+    @property
+    def seam_levels(self) -> float | None:
+        """How far painted and filmed picture are apart where they mix, in 8-bit levels, so far.
+
+        That is what the border has to hide: a mean over its pixels and the pictures. ``None``
+        before the first picture, and where the cut-out is the whole film.
+        """
+        return float(np.mean(self._apart)) if self._apart else None
+
     def _pasted(self, picture: np.ndarray, filmed: np.ndarray) -> np.ndarray:
         import cv2
 
@@ -88,6 +99,8 @@ class PasteBack:
         shrinks = v.width > v.crop_width
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         ours = cv2.resize(picture, size, interpolation=how)[:height, :width].astype(np.float32)
+        if self._border.any():
+            self._apart.append(float(np.abs(ours - part)[self._border].mean()))
         mixed = part + self._mix[..., None] * (ours - part)
         filmed[v.y : v.y + height, v.x : v.x + width] = np.clip(mixed + 0.5, 0, 255)
         return filmed

@@ -29,6 +29,7 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
     parts = [
         _head(facts, findings),
         pages.section("In numbers", pages.table(summary.rows(facts))),
+        _people(capture),
         pages.section("Frames", _sheet(capture, facts), _SHEET_NOTE),
         pages.section("Timeline", curves.timeline(facts) + _drops(facts), _TIMELINE_NOTE),
         pages.section("Lips, lids and sound", curves.signals(facts), _signals_note(facts)),
@@ -49,8 +50,28 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
 
 # ---------------------------------------------------------------------- parts
 
+_PEOPLE_NOTE = "Everybody seen, numbered from the left; the one marked green is the capture's."
+
+
+def _people(capture: Capture) -> str:
+    """Whose face was taken, where several were seen."""
+    people = capture.meta.get("people", [])
+    if len(people) < 2:
+        return ""
+    rows = [
+        f"<li>{k}: seen in {person['share']:.0%} of the looks, {person['height_px']:.0f} px tall"
+        + (" <b>(taken)</b>" if person["subject"] else f"; to take this one: <code>face={k}</code>")
+        + "</li>"
+        for k, person in enumerate(people, 1)
+    ]
+    file = capture.folder / "people.jpg"
+    picture = pages.picture(file.read_bytes(), "everybody seen") if file.is_file() else ""
+    return pages.section("Who is seen", picture + f"<ul>{''.join(rows)}</ul>", _PEOPLE_NOTE)
+
+
 _SHEET_NOTE = (
-    "Green: landmarks. Blue, yellow and red edges: torso, head and mouth masks. Axes on the nose: "
+    "Green dots: landmarks. Edges of the masks: torso blue, neck green, head yellow, hair violet, "
+    "mouth red, teeth white. Axes on the nose: "
     "red to the head's left, green down, blue out of the face. Points should sit on the face, "
     "edges on its outline, and the axes should turn with it."
 )

@@ -10,14 +10,21 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from gstalker import face
-from gstalker.data.capture import FPS, HEAD, MOUTH, TORSO, Capture
+from gstalker.data.capture import COARSE, FPS, HAIR, HEAD, MOUTH, NECK, TEETH, TORSO, Capture
 from gstalker.inspect.facts import Facts
 
 FRAMES = 12
 WIDTH_PX = 400
 _QUALITY = 82
-_OUTLINES = {TORSO: (92, 167, 255), HEAD: (255, 196, 61), MOUTH: (255, 84, 112)}
-"""Colour of each mask's edge."""
+_OUTLINES = {
+    NECK: (124, 219, 98),
+    HAIR: (191, 90, 242),
+    TORSO: (92, 167, 255),
+    HEAD: (255, 196, 61),
+    TEETH: (255, 255, 255),
+    MOUTH: (255, 84, 112),
+}
+"""Colour of each mask's edge, the later over the earlier."""
 _POINT = (124, 255, 178)
 _AXES = ((255, 84, 84), (92, 255, 92), (92, 148, 255))
 """Of the head: to its left, down, and out of the face."""
@@ -76,9 +83,12 @@ def draw(capture: Capture, index: int) -> bytes:
     size = (WIDTH_PX, max(round(capture.height * scale), 1))
     picture = Image.fromarray(capture.frame(index)).resize(size, Image.Resampling.LANCZOS)
     pixels = np.asarray(picture).copy()
-    labels = np.asarray(Image.fromarray(capture.mask(index)).resize(size, Image.Resampling.NEAREST))
+    parts = Image.fromarray(capture.parts(index)).resize(size, Image.Resampling.NEAREST)
+    labels = np.asarray(parts)
     for label, colour in _OUTLINES.items():
-        inside = labels >= label if label != TORSO else labels == label
+        inside = (labels if label > MOUTH else COARSE[labels]) == label
+        if label == HEAD:
+            inside |= COARSE[labels] == MOUTH
         pixels[inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)] = colour
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)

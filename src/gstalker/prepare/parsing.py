@@ -1,4 +1,4 @@
-"""What each pixel shows: background, torso, head or the inside of the mouth.
+"""What each pixel shows, from outlines: background, torso, head or the inside of the mouth.
 
 MediaPipe's selfie segmenter tells the person from the background; the landmarks tell the head
 from what is below the jaw, and the inside of the lips from the face.
@@ -7,7 +7,6 @@ from what is below the jaw, and the inside of the lips from the face.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from gstalker.face import LAYOUTS
 from gstalker.prepare.parallel import quiet
 from gstalker.prepare.tracking.landmarks import INSTALL
 
-BACKGROUND, TORSO, HEAD, MOUTH = range(4)
+BACKGROUND, TORSO, HEAD, MOUTH, HAIR, TEETH, NECK = range(7)
 """As ``data.capture`` has them; repeated, for it would bring torch into every worker."""
 
 _FACE = LAYOUTS["mediapipe478"]
 _JAW = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
 """From below one ear lobe along the jaw to below the other."""
-_OVAL = (
+OVAL = (
     10,
     338,
     297,
@@ -46,8 +45,6 @@ _OVAL = (
     152,
 ) + (148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
 _FOREHEAD = 10
-_PIECE = 64
-"""Frames a job; bounds what waits in memory."""
 _SURE = 0.4
 _CRUMB_SHARE = 0.05
 """Parts of the person smaller than this share of it are taken for background."""
@@ -55,41 +52,6 @@ _OPEN_SHARE = 0.015
 """Lips closer than this share of the outer-eye distance show no inside."""
 _SHIFT = 4
 """Fractional bits that polygons are drawn with."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Frames that one process labels."""
-
-    frames: Path
-    landmarks: Path
-    model: Path
-    start: int
-    stop: int
-    alone: bool
-    """Whether nobody else is seen in the video."""
-
-
-def pieces(frames: Path, landmarks: Path, model: Path, count: int, *, alone: bool) -> list[Piece]:
-    """Split a clip into jobs."""
-    return [
-        Piece(frames, landmarks, model, a, min(a + _PIECE, count), alone)
-        for a in range(0, count, _PIECE)
-    ]
-
-
-def parse(piece: Piece) -> np.ndarray:
-    """Labels of the piece's frames, ``uint8 [stop - start, H, W]``."""
-    frames = np.load(piece.frames, mmap_mode="r")
-    faces = np.load(piece.landmarks, mmap_mode="r")
-    part = slice(piece.start, piece.stop)
-    persons = person_shares(iter(frames[part]), piece.model)
-    return np.stack(
-        [
-            labels(share, face, alone=piece.alone)
-            for share, face in zip(persons, faces[part], strict=True)
-        ]
-    )
 
 
 def person_shares(pictures: Iterator[np.ndarray], model: Path) -> Iterator[np.ndarray]:
@@ -125,10 +87,10 @@ def labels(person: np.ndarray, face: np.ndarray, *, alone: bool = True) -> np.nd
     if not np.isfinite(face).all():
         return found
     inside = (person > _SURE).astype(np.uint8)
-    _fill(inside, face[list(_OVAL)])
+    fill(inside, face[list(OVAL)])
     inside = _without_crumbs(inside) if alone else _around(inside, face)
     above = np.zeros_like(found)
-    _fill(above, _above_jaw(face, person.shape))
+    fill(above, _above_jaw(face, person.shape))
     found[inside > 0] = TORSO
     found[(inside > 0) & (above > 0)] = HEAD
     ruler = np.linalg.norm(face[_FACE.eye_corners[0]] - face[_FACE.eye_corners[1]])
@@ -169,12 +131,13 @@ def _around(inside: np.ndarray, face: np.ndarray) -> np.ndarray:
 
     _, parts = cv2.connectedComponents(inside, connectivity=4)
     own = np.zeros_like(inside)
-    _fill(own, face[list(_OVAL)])
+    fill(own, face[list(OVAL)])
     kept = np.unique(parts[(own > 0) & (inside > 0)])
     return np.isin(parts, kept[kept > 0]).astype(np.uint8)
 
 
-def _fill(canvas: np.ndarray, corners: np.ndarray) -> None:
+def fill(canvas: np.ndarray, corners: np.ndarray) -> None:
+    """Set the pixels inside of a polygon to 1; corners ``[n, 2]`` in pixels."""
     import cv2
 
     cv2.fillPoly(canvas, [_fixed(corners)], 1, shift=_SHIFT)

@@ -11,7 +11,7 @@ from gstalker.prepare.steps import WORK, Step
 if TYPE_CHECKING:
     from gstalker.prepare.recipe import Recipe
 
-FACES, PERSONS = "face_landmarker", "selfie_segmentation"
+FACES, FACE_MODEL = "face_landmarker", "ict_facekit"
 
 
 def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
@@ -20,10 +20,10 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
     Args:
         recipe: the choices, and what is already known of the video.
         do: the work itself; see ``stations``.
-        models: files of the face and the person models.
+        models: files of models.
     """
     c, kinds = recipe.config, recipe.feature_kinds
-    faces, persons = files.sha256(models[FACES]), files.sha256(models[PERSONS])
+    faces = files.sha256(models[FACES])
     return [
         Step("audio", 2, (f"{WORK}/audio.wav", f"{WORK}/audio.json"), do.audio),
         Step(
@@ -57,9 +57,10 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         ),
         Step(
             "track",
-            4,
+            5,
             (
                 *("poses.npy", "poses_raw.npy", "mesh.npy", "mouth.npy"),
+                *(["expressions.npy"] if recipe.face_model else []),
                 f"{WORK}/track.json",
             ),
             do.track,
@@ -68,6 +69,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
                 "focal_px": c.focal_px,
                 "smooth_frames": c.smooth_frames,
                 "refine": c.refine,
+                "face_model": files.sha256(recipe.face_model) if recipe.face_model else None,
             },
         ),
         Step(
@@ -80,11 +82,11 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         ),
         Step(
             "masks",
-            2,
+            3,
             ("masks.npy",),
             do.masks,
             ("view", "frames", "landmarks"),
-            {"model": persons},
+            {"parser": c.parser, "identity": recipe.parser.identity()},
         ),
         Step(
             "sync",

@@ -20,7 +20,8 @@ from gstalker.prepare import audio, eyes, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.parallel import worker_count
-from gstalker.prepare.plan import FACES, PERSONS, plan
+from gstalker.prepare.parsers import FaceParser, make_parser
+from gstalker.prepare.plan import FACE_MODEL, FACES, plan
 from gstalker.prepare.source import Source, probe
 from gstalker.prepare.steps import WORK, Book
 
@@ -48,7 +49,7 @@ class Recipe:
                 f"{self.path} is too short: {source.duration_s:.1f} s; "
                 f"at least {self.config.min_seconds:g} s are needed."
             )
-        models = {name: weights.find(name) for name in (FACES, PERSONS)}
+        models = {FACES: weights.find(FACES)}
         self._require()
         began_empty = self._check_folder()
         with steps.alone(self.out):
@@ -129,6 +130,33 @@ class Recipe:
             settings["models"] = {kind: audio.identity(kind) for kind in made}
         return settings
 
+    @cached_property
+    def parser(self) -> FaceParser:
+        """Who labels the pixels."""
+        return make_parser(self.config.parser)
+
+    @cached_property
+    def face_model(self) -> Path | None:
+        """The file of the morphable face to fit, if one is."""
+        wanted = self.config.face_model
+        if wanted == "none":
+            return None
+        if wanted == "auto":
+            here = weights.have(FACE_MODEL)
+            what = "fitted" if here else "not here (gstalker weights): the canonical face is taken"
+            log.info("face model %s: %s", FACE_MODEL, what)
+            return weights.find(FACE_MODEL) if here else None
+        if wanted in weights.TABLE:
+            return weights.find(wanted)
+        if not wanted.endswith(".npz"):
+            raise ConfigError(
+                f"face_model={wanted} is none that is known; choose none, auto or {FACE_MODEL}, "
+                "or name a file: face_model=FILE.npz"
+            )
+        if not Path(wanted).is_file():
+            raise ConfigError(f"face_model={wanted}: there is no such file.")
+        return Path(wanted)
+
     @property
     def mend_command(self) -> str:
         """What to type so that the sound is moved to the lips, all other choices kept."""
@@ -154,7 +182,7 @@ class Recipe:
     # ------------------------------------------------------------------ the folder
 
     def _require(self) -> None:
-        from gstalker.prepare.tracking import landmarks
+        from gstalker.prepare.tracking import canonical, landmarks, morphable
 
         landmarks.require()
         if self.config.fix_sync and self.config.audio_features:
@@ -164,6 +192,9 @@ class Recipe:
                 "  Leave out --fix-sync, or leave out audio_features."
             )
         eyes.check(self.config.eye)
+        _ = self.parser.identity()
+        if self.face_model is not None:
+            morphable.read(self.face_model, canonical.vertices(weights.find(FACES)))
         _ = self.feature_kinds
 
     def _check_folder(self) -> bool:
@@ -240,7 +271,7 @@ class Recipe:
         for entry in list(self.out.iterdir()):
             if entry.name == WORK or entry.name == "features":
                 shutil.rmtree(entry, ignore_errors=True)
-            elif entry.suffix in (".npy", ".wav"):
+            elif entry.suffix in (".npy", ".wav", ".jpg"):
                 entry.unlink(missing_ok=True)
         if not any(self.out.iterdir()):
             self.out.rmdir()
@@ -269,6 +300,7 @@ class Recipe:
             "landmarks": "mediapipe478",
             "tracker": track["report"],
             "eye": self.note("eyes"),
+            "parser": {"name": self.config.parser, "tells": list(self.parser.tells)},
             "view": view,
             "people": self.note("people")["people"],
             "source": {

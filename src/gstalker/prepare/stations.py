@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from gstalker import files
-from gstalker.data.capture import SAMPLES_PER_FRAME
+from gstalker.data.capture import COARSE, SAMPLES_PER_FRAME
 from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
-from gstalker.prepare import audio, background, eyes, parsing, pieces, sync, takes, video
+from gstalker.prepare import audio, background, eyes, parsers, people, pieces, sync, takes, video
 from gstalker.prepare.audio import levels, reading
-from gstalker.prepare.plan import FACES, PERSONS
+from gstalker.prepare.plan import FACES
 from gstalker.prepare.recipe import Recipe
 from gstalker.prepare.source import FPS
 from gstalker.prepare.steps import WORK
-from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks, refine
+from gstalker.prepare.tracking import canonical, cover, gaps, head, landmarks, morphable, refine
 from gstalker.prepare.tracking.pose import Lens, rigid_weights
 from gstalker.prepare.tracking.subject import MOST_FACES
 from gstalker.prepare.view import choose_view
@@ -98,6 +99,11 @@ class Stations:
         files.write_json(self._work / "view.json", dataclasses.asdict(choice.view))
         seen = {"subject": choice.subject, "people": choice.people}
         files.write_json(self._work / "people.json", seen)
+        if choice.portrait is None:
+            (self._out / people.FILE).unlink(missing_ok=True)
+        else:
+            with files.replacing(self._out / people.FILE) as temporary:
+                Image.fromarray(choice.portrait).save(temporary, "JPEG", quality=85)
 
     def frames(self) -> None:
         """Pictures and their small copies."""
@@ -177,9 +183,10 @@ class Stations:
         recipe = self._recipe
         view = video.View(**recipe.note("view"))
         scale = view.width / view.crop_width
+        face, file = canonical.vertices(self._models[FACES]), recipe.face_model
         found = head.track(
             np.load(self._out / "landmarks.npy"),
-            canonical.vertices(self._models[FACES]),
+            face,
             segments=self._segments,
             unusable=self._damaged,
             filmed_height=recipe.source.height * scale,
@@ -190,9 +197,14 @@ class Stations:
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
             refine=self._refine if recipe.config.refine == "pictures" else None,
+            model=None if file is None else morphable.read(file, face),
         )
         for name in ("poses", "poses_raw", "mesh", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
+        if found.expressions is None:
+            (self._out / "expressions.npy").unlink(missing_ok=True)
+        else:
+            self._writer.array("expressions", found.expressions.astype(np.float32))
         dropped = recipe.note("takes")["damaged"] + [
             {"start": a, "stop": b, "reason": why}
             for a, b, why in [*found.dropped, *self._covered(found)]
@@ -256,14 +268,14 @@ class Stations:
         recipe = self._recipe
         view = recipe.note("view")
         shape = (recipe.frame_count, view["height"], view["width"])
-        jobs = parsing.pieces(
+        jobs = parsers.pieces(
             self._out / "frames.npy",
             self._out / "landmarks.npy",
-            self._models[PERSONS],
+            recipe.config.parser,
             shape[0],
             alone=self._subject[1] == 1,
         )
-        parts = pieces.resumed(parsing.parse, jobs, self._workers(), self._pieces)
+        parts = pieces.resumed(parsers.parse, jobs, self._workers(), self._pieces)
         rows = (row for part in parts for row in part)
         self._writer.rows("masks", _bar(rows, "masks", shape[0]), shape)
         pieces.forget(self._pieces)
@@ -274,12 +286,14 @@ class Stations:
         masks = np.load(self._out / "masks.npy", mmap_mode="r")
         usable = ~_flagged(self._recipe.note("track")["dropped"], len(frames))
         ids = np.flatnonzero(usable)
-        strays = background.stray_takes(frames.__getitem__, masks.__getitem__, ids, self._segments)
+
+        def mask(index: int) -> np.ndarray:
+            return COARSE[masks[index]]
+
+        strays = background.stray_takes(frames.__getitem__, mask, ids, self._segments)
         for start, stop, _ in strays:
             usable[start:stop] = False
-        plate, unseen = background.plate(
-            frames.__getitem__, masks.__getitem__, np.flatnonzero(usable)
-        )
+        plate, unseen = background.plate(frames.__getitem__, mask, np.flatnonzero(usable))
         self._writer.array("background", plate)
         notes = [
             {"start": a, "stop": b, "reason": why}

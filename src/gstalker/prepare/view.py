@@ -14,6 +14,7 @@ from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
 from gstalker.prepare import video
 from gstalker.prepare.config import PrepareConfig
+from gstalker.prepare.people import portrait
 from gstalker.prepare.source import Source
 from gstalker.prepare.tracking import landmarks
 from gstalker.prepare.tracking.subject import Person, box, choose, persons
@@ -45,6 +46,8 @@ class Choice:
     people: list[dict[str, Any]]
     """Everybody seen, from left to right: share of the looks, height and middle in filmed pixels,
     and whether it is the subject."""
+    portrait: np.ndarray | None = None
+    """A picture of them, ``uint8 [h, w, 3]``, where they are several."""
 
 
 def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
@@ -68,6 +71,7 @@ def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
             f"  {landmarks.ADVICE}"
         )
     number = choose(people, config.face)
+    group = portrait(pictures, people, number, float(scale[0])) if len(people) > 1 else None
     own = people[number]
     view = whole
     if config.crop != "none":
@@ -90,6 +94,7 @@ def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
             }
             for k, person in enumerate(people)
         ],
+        group,
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
 from gstalker.prepare.takes import runs
-from gstalker.prepare.tracking import pose, shape
+from gstalker.prepare.tracking import person, pose, shape
+from gstalker.prepare.tracking.morphable import FaceModel
 from gstalker.prepare.tracking.pose import Lens, Poses
 from gstalker.prepare.tracking.smooth import jitter, smooth
 
@@ -46,6 +47,9 @@ class Head:
     """Start, stop and reason of frames without a face or with one that does not fit."""
     report: dict[str, Any]
     """The tracker's account of itself."""
+    expressions: np.ndarray | None = None
+    """``float64 [F, E]`` in [0, 1], where a face model told them; frames dropped have those of the
+    nearest one that is not."""
 
 
 def track(
@@ -59,6 +63,7 @@ def track(
     focal_px: float | None,
     smooth_frames: float,
     refine: Refine | None = None,
+    model: FaceModel | None = None,
 ) -> Head:
     """Fit one head to a clip.
 
@@ -72,6 +77,7 @@ def track(
         focal_px: the focal length where it is known.
         smooth_frames: deviation of the smoothing, frames.
         refine: makes poses better before they are smoothed.
+        model: a morphable face; without one, one rest shape serves all frames.
     """
     seen = np.isfinite(points).all((1, 2))
     ids = np.flatnonzero(seen & ~unusable)
@@ -82,10 +88,8 @@ def track(
     faces = points[ids][:, : len(canonical)].astype(np.float64)
     focal = _focal(faces, canonical, filmed_height, centre, focal_px)
     lens = Lens(focal.focal_px, *centre)
-    chosen = shape.subset(len(ids))
-    mesh, _, _ = shape.fit_shape(faces[chosen], canonical, lens)
-    weights = pose.rigid_weights(canonical)
-    found = pose.solve(faces, mesh, weights, lens, pose.first_guess(faces, mesh, lens), rounds=12)
+    fitted = _fitted(faces, canonical, lens) if model is None else _moulded(faces, model, lens)
+    mesh, found = fitted.mesh, fitted.poses
     fits = _fitting(found.error_px, faces)
     dropped = _reasons(seen, unusable, ids[~fits])
     good = np.zeros(len(points), bool)
@@ -104,8 +108,10 @@ def track(
     )
     report = {
         "name": "mediapipe478 + Gauss-Newton" + ", refined on the pictures" * bool(refine),
+        **fitted.report,
         "reprojection_px": float(np.mean(found.error_px[fits])),
         "reprojection_px_p95": float(np.percentile(found.error_px[fits], 95)),
+        "reprojection_px_all": float(np.mean(fitted.all_px[fits])),
         "jitter_deg": after[0],
         "jitter_px": after[1],
         "jitter_deg_raw": before[0],
@@ -124,7 +130,55 @@ def track(
         lens=lens,
         dropped=dropped,
         report=report,
+        expressions=_spread(fitted.expressions, ids, good, segments),
     )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A face and its poses in the frames where it is seen."""
+
+    mesh: np.ndarray
+    poses: Poses
+    all_px: np.ndarray
+    """``float64 [n]``: mean distance of all points, lips and lids too, from where they are seen."""
+    report: dict[str, Any]
+    expressions: np.ndarray | None = None
+
+
+def _fitted(faces: np.ndarray, canonical: np.ndarray, lens: Lens) -> _Fitted:
+    """One rest shape for all frames, from the canonical face."""
+    mesh, _, _ = shape.fit_shape(faces[shape.subset(len(faces))], canonical, lens)
+    weights = pose.rigid_weights(canonical)
+    found = pose.solve(faces, mesh, weights, lens, pose.first_guess(faces, mesh, lens), rounds=12)
+    return _Fitted(mesh, found, pose.misses(faces, mesh, lens, found), {"face_model": None})
+
+
+def _moulded(faces: np.ndarray, model: FaceModel, lens: Lens) -> _Fitted:
+    """The model's face of this person, and what it expresses."""
+    who = person.fit(faces[shape.subset(len(faces))], model, lens)
+    found, expressions, all_px = person.follow(faces, who, model, lens)
+    report = {
+        "face_model": model.name,
+        "identity": [round(float(v), 3) for v in who.identity],
+        "off_model_cm": round(who.off_model_cm, 3),
+        "expressions": list(model.expression_names),
+    }
+    return _Fitted(who.mesh, found, all_px, report, expressions)
+
+
+def _spread(
+    values: np.ndarray | None,
+    ids: np.ndarray,
+    good: np.ndarray,
+    segments: Sequence[tuple[int, int]],
+) -> np.ndarray | None:
+    """Values of the frames ``ids`` for all frames of the clip."""
+    if values is None:
+        return None
+    whole = np.zeros((len(good), values.shape[1]))
+    whole[ids] = values
+    return _held(whole, good, segments)
 
 
 def _focal(

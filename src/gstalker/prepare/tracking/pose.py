@@ -87,7 +87,7 @@ def solve(
 
     Args:
         points: ``[n, V, 2]`` pixels, all finite.
-        shape: ``[V, 3]`` the head at rest, centimetres.
+        shape: ``[V, 3]`` the head at rest, centimetres, or ``[n, V, 3]``, one for each frame.
         weights: ``[V]``, zero for points that move by themselves.
         lens: the camera.
         start: where to begin.
@@ -101,7 +101,7 @@ def solve(
         parts.append(
             _solve_chunk(
                 seen,
-                shape[used],
+                shape[used] if shape.ndim == 2 else shape[part][:, used],
                 weights[used],
                 lens,
                 start.rotations[part],
@@ -111,6 +111,24 @@ def solve(
         )
     joined = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
     return Poses(*joined)
+
+
+def misses(points: np.ndarray, shape: np.ndarray, lens: Lens, poses: Poses) -> np.ndarray:
+    """Mean distance of all points of each frame from where they were seen, pixels ``[n]``.
+
+    Args:
+        points: ``[n, V, 2]`` pixels.
+        shape: ``[V, 3]``, or ``[n, V, 3]``, one for each frame.
+        lens: the camera.
+        poses: one a frame.
+    """
+    found = [
+        np.linalg.norm(
+            lens.project((shape if shape.ndim == 2 else shape[k]) @ r.T + t) - points[k], axis=-1
+        ).mean()
+        for k, (r, t) in enumerate(zip(poses.rotations, poses.translations, strict=True))
+    ]
+    return np.array(found)
 
 
 def rotation_matrices(vectors: np.ndarray) -> np.ndarray:

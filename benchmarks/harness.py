@@ -140,8 +140,10 @@ def machine(load: float, stolen: float = 0.0) -> dict[str, Any]:
         load: its load average before we began.
         stolen: the share of its processors' time that its host gave to others meanwhile.
     """
+    card = machine_card()
+    del card["command"]  # the record has it
     return {
-        **machine_card(),
+        **card,
         "load": round(load, 2),
         "stolen": round(stolen, 4),
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
@@ -199,11 +201,20 @@ def as_record(
     return {
         "what": WHAT,
         "version": VERSION,
-        "command": command,
+        "command": without_folders(command),
         "machine": machine_told,
         "yardsticks": _rounded(yardsticks.as_dict()),
         "results": told,
     }
+
+
+def without_folders(command: str) -> str:
+    """A command whose files are named as they are called, wherever this machine keeps them.
+
+    >>> without_folders("python -m benchmarks quality --capture /data/me/grid --points 1:0")
+    'python -m benchmarks quality --capture grid --points 1:0'
+    """
+    return " ".join(Path(w).name if w.startswith("/") else w for w in command.split(" "))
 
 
 def read_record(path: Path) -> dict[str, Any]:

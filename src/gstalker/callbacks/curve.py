@@ -40,7 +40,7 @@ class Curve(L.Callback):
         if not math.isfinite(loss):
             raise RunError(
                 f"training diverged: the loss of step {trainer.global_step} is {loss}.\n"
-                "  Lower the learning rates (method.static.rates.* or method.deform.rates.*)."
+                "  Lower this stage's learning rates; gstalker config FILE names them."
             )
         self._losses.append(loss)
         if trainer.global_step % self.every_steps == 0:

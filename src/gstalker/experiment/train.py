@@ -70,15 +70,17 @@ def train(config: RunConfig) -> RunFolder:
     method, features = make_method(config, capture)
     data = CaptureDataModule(capture, features=features, seed=config.seed)
     plans = list(method.stages())
-    unknown = set(config.stages) - {plan.name for plan in plans}
+    names = [plan.name for plan in plans]
+    wanted = names if config.stages is None else config.stages
+    unknown = set(wanted) - set(names)
     if unknown:
         raise ConfigError(
             f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
-            + ", ".join(plan.name for plan in plans)
+            + ", ".join(names)
         )
     _say_yardstick(capture, features)
     for place, plan in enumerate(plans):
-        if plan.name not in config.stages:
+        if plan.name not in wanted:
             continue
         if (run.path / plan.artefact).exists():
             log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)

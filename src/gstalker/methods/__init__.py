@@ -21,6 +21,7 @@ from gstalker.types import AudioWindow, Camera, FrameBatch
 METHODS = {
     "gstalker": "gstalker.methods.gstalker:GSTalker",
     "er_nerf": "gstalker.methods.er_nerf:ERNeRF",
+    "ad_nerf": "gstalker.methods.ad_nerf:ADNeRF",
 }
 """Methods by name."""
 

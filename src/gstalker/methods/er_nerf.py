@@ -9,29 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-import torch
-
 from gstalker.callbacks.average import MovingAverage
-from gstalker.data.capture import Capture
 from gstalker.deform.audio import AudioConfig
-from gstalker.errors import ConfigError
-from gstalker.methods import Performer, StagePlan
-from gstalker.methods.speakers import fit_head_box, fit_sound, mean_code, refuse_rasterizer
 from gstalker.gaussians.rotations import mean_viewmat
+from gstalker.methods import StagePlan
+from gstalker.methods.layered import LayeredMethod, fit_head_box, fit_sound, somewhere
 from gstalker.radiance.marched import MarchedFieldConfig
-from gstalker.rays.box import HeadBox
 from gstalker.stages.marched_head import MarchedHead, MarchedHeadConfig
 from gstalker.stages.marched_lips import MarchedLips, MarchedLipsConfig
 from gstalker.stages.marched_torso import MarchedTorso, MarchedTorsoConfig
-from gstalker.stages.model_file import load_model, save_model
-from gstalker.stages.ray_performer import RayPerformer
-
-MODEL_VERSION = 1
 
 
 def _audio() -> AudioConfig:
@@ -56,48 +45,11 @@ class ERNeRFConfig:
     """Share of the moving average of all that learns that each step keeps (RAD-NeRF)."""
 
 
-class ERNeRF:
-    """Head, lips and torso, each behind a file of the one before.
-
-    Args:
-        config: the method's.
-        capture: what it is trained on.
-        rasterizer: of Gaussians; there are none.
-        features: kind of sound features, resolved.
-        device: cpu or cuda.
-    """
+class ERNeRF(LayeredMethod):
+    """Head, lips and torso; arguments as :class:`LayeredMethod`'s."""
 
     Config = ERNeRFConfig
-
-    def __init__(
-        self,
-        config: ERNeRFConfig,
-        capture: Capture,
-        *,
-        rasterizer: str,
-        features: str,
-        device: str = "cpu",
-    ) -> None:
-        refuse_rasterizer(rasterizer)
-        if config.audio.eye_code:
-            raise ConfigError(
-                "method.audio.eye_code: this method tells the field the eye's opening itself; give 0"
-            )
-        self.config = config
-        self.capture = capture
-        self.features = features
-        self.device = device
-        self.train_ids, _ = capture.split()
-        self._facts: dict[str, Any] = {
-            "version": MODEL_VERSION,
-            "features": features,
-            "capture": capture,
-        }
-
-    @staticmethod
-    def sound(config: ERNeRFConfig) -> str:
-        """Kind of sound features that the config asks for."""
-        return config.audio.features
+    config: ERNeRFConfig
 
     def stages(self) -> Sequence[StagePlan]:
         """Head, then lips and torso where the config has them."""
@@ -107,27 +59,7 @@ class ERNeRF:
             planned.append(("lips", config.lips.steps, self._lips))
         if config.torso is not None:
             planned.append(("torso", config.torso.steps, self._torso))
-        return [
-            StagePlan(
-                name,
-                steps,
-                build,
-                partial(self._leave, name),
-                f"{name}/model.pt",
-                [MovingAverage(config.average)],
-            )
-            for name, steps, build in planned
-        ]
-
-    def load(self, folder: Path, *, silent: bool = False) -> Performer:
-        """The trained head and torso; ``silent``: with the mean code of the training part."""
-        stage: L.LightningModule = self._trained_head(folder)
-        if self.config.torso is not None:
-            stage = self._empty_torso(stage)
-            load_model(folder / "torso" / "model.pt", stage, **self._facts)
-        return RayPerformer(stage, self.device, silent=silent)
-
-    # ------------------------------------------------------------------ stages
+        return [self._plan(*plan, MovingAverage(config.average)) for plan in planned]
 
     def _head(self, folder: Path) -> MarchedHead:
         head = MarchedHead(fit_head_box(self.capture), *self._sizes(), **self._parts())
@@ -136,26 +68,14 @@ class ERNeRF:
 
     def _lips(self, folder: Path) -> MarchedLips:
         assert self.config.lips is not None
-        lips = MarchedLips(
-            _somewhere(), *self._sizes(), **self._parts(), polish=self.config.lips
-        )
-        load_model(folder / "head" / "model.pt", lips, **self._facts)
+        lips = MarchedLips(somewhere(), *self._sizes(), **self._parts(), polish=self.config.lips)
+        self._files.load(folder / "head" / "model.pt", lips)
         return lips
 
-    def _torso(self, folder: Path) -> MarchedTorso:
-        return self._empty_torso(self._trained_head(folder))
-
-    def _leave(self, name: str, stage: L.LightningModule, folder: Path) -> None:
-        if isinstance(stage, MarchedHead):
-            stage.deaf.copy_(mean_code(stage, self.capture, self.features))
-        save_model(folder / name / "model.pt", stage, **self._facts)
-
-    # ------------------------------------------------------------------ parts
-
     def _trained_head(self, folder: Path) -> MarchedHead:
-        head = MarchedHead(_somewhere(), *self._sizes(), **self._parts())
+        head = MarchedHead(somewhere(), *self._sizes(), **self._parts())
         last = "head" if self.config.lips is None else "lips"
-        load_model(folder / last / "model.pt", head, **self._facts)
+        self._files.load(folder / last / "model.pt", head)
         return head
 
     def _empty_torso(self, head: Any) -> MarchedTorso:
@@ -163,14 +83,8 @@ class ERNeRF:
         return MarchedTorso(head, rest, self.capture.frame_count, self.config.torso)
 
     def _sizes(self) -> tuple[int, int, int]:
-        dim = self.capture.meta["features"][self.features]["dim"]
-        return dim, self.capture.frame_count, int(self.train_ids[0])
+        return self._feature_dim, self.capture.frame_count, int(self.train_ids[0])
 
     def _parts(self) -> dict[str, Any]:
         config = self.config
         return {"field": config.field, "audio": config.audio, "config": config.head}
-
-
-def _somewhere() -> HeadBox:
-    """A box whose place is yet to be read from a file."""
-    return HeadBox(-torch.ones(3), torch.ones(3))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -22,7 +21,7 @@ from gstalker.methods import Performer, StagePlan
 from gstalker.render import make_rasterizer
 from gstalker.stages.deform import DeformConfig, DeformStage
 from gstalker.stages.handoff import Handoff
-from gstalker.stages.model_file import load_model, save_model
+from gstalker.stages.model_file import ModelFiles
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.static import StaticConfig, StaticStage
 
@@ -92,6 +91,7 @@ class GSTalker:
         self.rasterizer = make_rasterizer(rasterizer, device)
         self.train_ids, _ = capture.split()
         self.rest_viewmat = mean_viewmat(capture.poses[self.train_ids])
+        self._files = ModelFiles(MODEL_VERSION, features, capture)
 
     @staticmethod
     def sound(config: GSTalkerConfig) -> str:
@@ -206,13 +206,9 @@ class GSTalker:
         return DeformStage(handoff, dim, poses, self.rasterizer, self.config.deform)
 
     def _leave_model(self, stage: L.LightningModule, folder: Path) -> None:
-        save_model(folder / "deform" / "model.pt", stage, **self._model_facts())
+        self._files.save(folder / "deform" / "model.pt", stage)
 
     def _trained(self, folder: Path) -> DeformStage:
         stage = self._empty_deform(self._handoff(folder))
-        load_model(folder / "deform" / "model.pt", stage, **self._model_facts())
+        self._files.load(folder / "deform" / "model.pt", stage)
         return stage
-
-    def _model_facts(self) -> dict[str, Any]:
-        """What a trained model belongs to."""
-        return {"version": MODEL_VERSION, "features": self.features, "capture": self.capture}

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+CHUNK = 2**16
+"""Places that a field is asked for at once."""
+
 
 @dataclass
 class OccupancyConfig:
@@ -19,7 +22,10 @@ class OccupancyConfig:
     every_steps: int = 16
     """Between two updates."""
     threshold: float = 10.0
-    """Density per box unit above which a cell is occupied, or the mean where that is less."""
+    """Density per box unit above which a cell is occupied."""
+    mean_share: float = 0.5
+    """A cell is also occupied above this share of the mean. RAD-NeRF has 1; but at first all cells
+    are alike, and what is above their mean is noise."""
     decay: float = 0.95
     """Of a cell's remembered density at each visit, unless more is found (instant-ngp)."""
     share: float = 1.0
@@ -47,42 +53,36 @@ class OccupancyGrid(nn.Module):
     def update(
         self,
         density_at: Callable[[Float[Tensor, "M 3"]], Float[Tensor, " M"]],
-        half: Float[Tensor, " 3"],
+        extent: Float[Tensor, " 3"],
         generator: torch.Generator,
-        chunk: int = 2**16,
     ) -> None:
         """Ask a field for a random place of each visited cell.
 
         Args:
             density_at: density per box unit at positions in box units.
-            half: half sides of the box; cells outside are never visited and stay empty.
+            extent: half sides of the box; cells outside hold nothing.
             generator: of the places.
-            chunk: positions asked for at once.
         """
         config, device = self.config, self.density.device
         total = config.cells**3
         count = max(round(config.share * total), 1)
         visited = torch.randperm(total, generator=generator)[:count].to(device)
-        if count == total:
-            visited = visited.sort().values
-        corner = torch.stack(
-            [
-                visited % config.cells,
-                visited // config.cells % config.cells,
-                visited // config.cells**2,
-            ],
-            dim=1,
-        )
-        inside = torch.rand(count, 3, generator=generator).to(device)
-        places = (corner + inside) / config.cells * 2 - 1
-        within = ((corner + 0.5) / config.cells * 2 - 1).abs() <= half + 1 / config.cells
-        asked = within.all(1).nonzero()[:, 0]
-        found = [density_at(places[part]).float() for part in asked.split(chunk)]
-        remembered = self.density.view(-1)
-        news = torch.zeros(count, device=device)
-        if found:
-            news[asked] = torch.cat(found)
-        remembered[visited] = torch.maximum(remembered[visited] * config.decay, news)
-        mean = remembered.mean() / half.prod()  # over the box alone
-        least = mean.clamp(max=config.threshold)
+        along = torch.stack([visited // config.cells**k % config.cells for k in range(3)], dim=1)
+        held = self._held(extent)
+        inside = torch.stack([held[axis][along[:, axis]] for axis in range(3)], dim=1).all(1)
+        shift = torch.rand(count, 3, generator=generator).to(device)
+        places = ((along + shift) / config.cells * 2 - 1)[inside]
+        if not len(places):
+            return
+        found = torch.cat([density_at(part).float() for part in places.split(CHUNK)])
+        remembered, asked = self.density.view(-1), visited[inside]
+        remembered[asked] = torch.maximum(remembered[asked] * config.decay, found)
+        mean = remembered.sum() / held.sum(1).prod()
+        least = (mean * config.mean_share).clamp(max=config.threshold)
         self.occupied.copy_((self.density > least).to(torch.uint8))
+
+    def _held(self, extent: Tensor) -> Tensor:
+        """Along each axis, which cells have a part in the box, ``[3, G]``."""
+        cells = self.config.cells
+        centres = (torch.arange(cells, device=extent.device) + 0.5) / cells * 2 - 1
+        return centres.abs() < extent[:, None] + 1 / cells

@@ -57,7 +57,8 @@ def test_rays_have_the_samples_of_the_reference(isa, monkeypatch):
     wanted = reference_march(rays, occupied, STEPS, jitter)
     found = march(narrow(rays), occupied, STEPS, jitter.float())
     counts = wanted.first.diff()
-    assert counts.max() == STEPS.most and counts.min() == 0  # both ends are met
+    assert counts.max() == STEPS.most
+    assert counts.min() == 0
     assert torch.equal(found.first, wanted.first)
     assert torch.equal(found.ray, wanted.ray)
     for name in ("at", "lengths", "positions"):
@@ -154,4 +155,6 @@ def test_any_number_of_threads_gives_the_same_bits():
 def test_rays_without_samples_are_empty():
     first = torch.zeros(4, dtype=torch.long)
     sums, alpha = composite(torch.zeros(0), torch.zeros(0), torch.zeros(0, 3), first)
-    assert sums.shape == (3, 3) and not sums.any() and not alpha.any()
+    assert sums.shape == (3, 3)
+    assert not sums.any()
+    assert not alpha.any()

@@ -36,7 +36,8 @@ def test_features_are_those_worked_by_hand(axes):
     grid = HashGrid(axes, levels=4, log2_table=8, base=3, finest=40).double()
     points = torch.rand(30, axes, dtype=torch.float64) * 2.2 - 1.1
     found = grid(points)
-    assert grid.dense.any() and not grid.dense.all()
+    assert grid.dense.any()
+    assert not grid.dense.all()
     for x, row in zip(points, found, strict=True):
         wanted = torch.cat([by_hand(grid, x.tolist(), level) for level in range(4)])
         torch.testing.assert_close(row, wanted, atol=1e-12, rtol=0)

@@ -134,7 +134,9 @@ def camera(shift=(0.0, 0.0)):
 
 
 def test_er_nerfs_points_are_seen_where_a_pinhole_camera_shows_them():
-    torso = FlatTorso(torch.tensor([0.0, 1, 2]), torch.tensor(10.0), torch.eye(4), FlatTorsoConfig())
+    torso = FlatTorso(
+        torch.tensor([0.0, 1, 2]), torch.tensor(10.0), torch.eye(4), FlatTorsoConfig()
+    )
     found = torso.pose(camera((3.0, -1.0)))
     wanted = []
     for point in POINTS:
@@ -160,7 +162,8 @@ def test_the_torso_follows_the_pose_and_its_points_learn():
     pixels = torch.rand(40, 2) * 2 - 1
     color, alpha = torso(pixels, torso.pose(camera()), torch.zeros(8))
     moved, _ = torso(pixels, torso.pose(camera((4.0, 0.0))), torch.zeros(8))
-    assert color.shape == (40, 3) and alpha.shape == (40,)
+    assert color.shape == (40, 3)
+    assert alpha.shape == (40,)
     assert not torch.allclose(color, moved)
     (color.sum() + alpha.sum()).backward()
     assert torso.points.grad[:, :3].abs().min() > 0

@@ -56,7 +56,8 @@ def test_the_box_holds_the_head_that_the_masks_show():
     low, high = fit_box([mask], view[None], K, mesh)
     torch.testing.assert_close(low[:2], torch.tensor([-11.0, -10.0]), atol=0.6, rtol=0)
     torch.testing.assert_close(high[:2], torch.tensor([13.0, 14.0]), atol=0.6, rtol=0)
-    assert low[2] < -3 < high[2] and high[2] - low[2] == pytest.approx(22, abs=1)
+    assert low[2] < -3 < high[2]
+    assert high[2] - low[2] == pytest.approx(22, abs=1)
 
 
 def test_masks_without_a_head_are_refused():
@@ -93,4 +94,5 @@ def test_a_cell_is_forgotten_when_nothing_is_found_there_any_more():
     grid.update(lambda x: 50.0 * (x[:, 0] > 0), torch.ones(3), generator)
     for _ in range(12):
         grid.update(lambda x: 50.0 * (x[:, 0] < 0), torch.ones(3), generator)
-    assert grid.occupied[:, :, :2].all() and not grid.occupied[:, :, 2:].any()
+    assert grid.occupied[:, :, :2].all()
+    assert not grid.occupied[:, :, 2:].any()

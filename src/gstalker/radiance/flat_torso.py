@@ -67,9 +67,7 @@ class FlatTorso(nn.Module):
     ) -> None:
         super().__init__()
         if config.pose not in ("points", "numbers"):
-            raise ConfigError(
-                f"method.torso.field.pose is '{config.pose}'; known: points, numbers"
-            )
+            raise ConfigError(f"method.torso.field.pose is '{config.pose}'; known: points, numbers")
         self.config = config
         self.register_buffer("centre", centre.clone())
         self.register_buffer("radius", radius.clone())

@@ -30,7 +30,7 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
         """The last layer's numbers."""
-        weights = [layer.weight for layer in self.layers]
+        weights: list[Tensor] = list(self.parameters())
         if len(weights) == 3 and kernels.perceptron_fits(x, len(weights[0]), len(weights[2])):
             biased = [t for w in weights for t in (w, w.new_zeros(len(w)))]
             return kernels.perceptron(x, *biased)

@@ -83,9 +83,7 @@ class MarchedField(nn.Module):
     def __init__(self, code: int, config: MarchedFieldConfig) -> None:
         super().__init__()
         if config.sound not in ("attention", "ambient"):
-            raise ConfigError(
-                f"method.field.sound is '{config.sound}'; known: attention, ambient"
-            )
+            raise ConfigError(f"method.field.sound is '{config.sound}'; known: attention, ambient")
         self.config = config
         self.encoder = make_encoder(config.encoder.name, **_sizes(config.encoder))
         places = self.encoder.dim
@@ -98,9 +96,7 @@ class MarchedField(nn.Module):
         else:
             self.attention = Perceptron(places, config.hidden, code, layers=2)
         self.eye_attention = Perceptron(places, 16, 1, layers=2) if config.eye_attention else None
-        self.density = Perceptron(
-            places + heard + 1, config.hidden, 1 + config.geometry, layers=3
-        )
+        self.density = Perceptron(places + heard + 1, config.hidden, 1 + config.geometry, layers=3)
         self.color = Perceptron(
             HARMONICS + config.geometry + config.latent, config.hidden, 3, layers=2
         )
@@ -131,9 +127,7 @@ class MarchedField(nn.Module):
         latent: Float[Tensor, " L"],
     ) -> Float[Tensor, "M 3"]:
         """Colours of places as seen along their rays, under one frame's light."""
-        light = torch.cat(
-            [basis(directions, HARMONICS), latent.expand(len(directions), -1)], dim=1
-        )
+        light = torch.cat([basis(directions, HARMONICS), latent.expand(len(directions), -1)], dim=1)
         out = self.color(torch.cat([light.index_select(0, ray), heard.geometry], dim=1))
         return torch.sigmoid(out) * (1 + 2 * WIDENED) - WIDENED
 

@@ -111,9 +111,7 @@ def occupied_at(occupied: UInt8[Tensor, "G G G"], places: Float[Tensor, "M 3"]) 
     return occupied[z, y, x] != 0
 
 
-def _native_march(
-    rays: Rays, occupied: Tensor, steps: Steps, jitter: Tensor | None
-) -> Samples:
+def _native_march(rays: Rays, occupied: Tensor, steps: Steps, jitter: Tensor | None) -> Samples:
     p, kernels, count = library.pointer, library.load(), len(rays)
     held = [t.contiguous() for t in (rays.origins, rays.directions, rays.near, rays.far)]
     occupied = occupied.contiguous()

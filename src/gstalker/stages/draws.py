@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from gstalker.types import Camera
+
 
 def step_generator(step: int) -> torch.Generator:
     """A generator that follows from the run's seed and the step alone."""
@@ -31,3 +33,21 @@ def inside(pixels: Int[Tensor, " R"], box: Int[Tensor, " 4"], width: int) -> Ten
     """Which pixels ``y * width + x`` lie in a box x0, y0, x1, y1."""
     x, y = pixels % width, pixels // width
     return (x >= box[0]) & (x < box[2]) & (y >= box[1]) & (y < box[3])
+
+
+def draw_mostly_inside(
+    box: Int[Tensor, " 4"], count: int, share: float, camera: Camera, generator: torch.Generator
+) -> Int[Tensor, " R"]:
+    """Numbers of ``count`` pixels, a share of them inside a box as far as it has so many.
+
+    Args:
+        box: x0, y0, x1, y1.
+        count: wanted.
+        share: of them, inside the box.
+        camera: whose pictures.
+        generator: of the draw.
+    """
+    everywhere = torch.randperm(camera.width * camera.height, generator=generator)
+    held = inside(everywhere, box, camera.width)
+    wanted = round(count * share)
+    return torch.cat([everywhere[held][:wanted], everywhere[~held][: count - wanted]])

@@ -75,12 +75,8 @@ class CoarseToFine(nn.Module):
     def finished(self, rays: Rays, code: Float[Tensor, " A"]) -> Seen:
         """What the fine network sees along many rays, for a picture."""
         step = self.sampling.rays_at_once
-        parts = [
-            self(rays.part(slice(k, k + step)), code)[1] for k in range(0, len(rays), step)
-        ]
-        return Seen(
-            torch.cat([p.color for p in parts]), torch.cat([p.through for p in parts])
-        )
+        parts = [self(rays.part(slice(k, k + step)), code)[1] for k in range(0, len(rays), step)]
+        return Seen(torch.cat([p.color for p in parts]), torch.cat([p.through for p in parts]))
 
 
 def _look(

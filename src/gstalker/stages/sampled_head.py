@@ -22,7 +22,7 @@ from gstalker.deform.torso import pose_numbers
 from gstalker.radiance.layers import waves, waves_of
 from gstalker.radiance.waved import WavedFieldConfig
 from gstalker.rays.box import HeadBox, Rays, all_pixels
-from gstalker.stages.draws import inside, step_generator
+from gstalker.stages.draws import draw_mostly_inside, step_generator
 from gstalker.stages.marched_head import pixels_of
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.sampled import CoarseToFine, SamplingConfig
@@ -52,7 +52,7 @@ class SampledConfig:
     """Of every rate, per ``decay_steps``."""
     decay_steps: int = 250_000
     """Steps in which rates fall to that share."""
-    box_share: float = 0.95
+    face_share: float = 0.95
     """Of the rays, drawn inside the face's box; the torso's are drawn evenly, and this is not
     read."""
     smooth_from_step: int = 200_000
@@ -126,7 +126,9 @@ class SampledHead(L.LightningModule):
         """Squared errors of both networks on the head over the still background."""
         config, generator = self.config, step_generator(self.global_step)
         self.smooth.fill_(self.global_step >= config.smooth_from_step)
-        pixels = draw_in_box(config, batch, generator).to(batch.image.device)
+        pixels = draw_mostly_inside(
+            batch.face_box[0].cpu(), config.rays, config.face_share, batch.camera, generator
+        ).to(batch.image.device)
         code = self.listen(batch.audio, batch.eye)[0]
         coarse, fine = self.networks(self.rays(batch.camera, pixels), code, generator)
         plate = batch.background.reshape(-1, 3)[pixels]
@@ -240,19 +242,6 @@ def falling(optimizer: torch.optim.Adam, config: SampledConfig) -> OptimizerLRSc
     """Rates that fall to ``decay`` every ``decay_steps``, also beyond them."""
     share = config.decay ** (config.steps / config.decay_steps)
     return decaying(optimizer, config.steps, share)
-
-
-def draw_in_box(
-    config: SampledConfig, batch: FrameBatch, generator: torch.Generator
-) -> Int[Tensor, " R"]:
-    """Pixels of a step, most of them inside the face's box."""
-    camera = batch.camera
-    total = camera.width * camera.height
-    everywhere = torch.randperm(total, generator=generator)
-    in_face = inside(everywhere, batch.face_box[0].cpu(), camera.width)
-    within, without = everywhere[in_face], everywhere[~in_face]
-    wanted = round(config.rays * config.box_share)
-    return torch.cat([within[:wanted], without[: config.rays - wanted]])
 
 
 def bodiless(batch: FrameBatch) -> Float[Tensor, "B H W 3"]:

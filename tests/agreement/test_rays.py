@@ -1,4 +1,4 @@
-"""The kernels that follow rays find the reference's samples, and sum and differentiate as it does."""
+"""The kernels that follow rays find the samples of the reference, sum and differentiate alike."""
 
 import pytest
 import torch

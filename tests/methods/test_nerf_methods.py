@@ -16,6 +16,7 @@ from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.head import Head
 from gstalker.experiment.train import make_method, train
+from gstalker.stages.sampled_head import bodiless
 from gstalker.types import Camera
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -132,13 +133,21 @@ def error(stage, batch, wanted):
         return (stage(batch) - wanted).square().mean().item()
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_each_method_overfits_one_frame(name, speck_capture, tmp_path, monkeypatch):
-    from gstalker.stages.sampled_head import bodiless
+OVERFIT = [
+    "method.head.smooth_from_step=0", "method.head.rays=192",
+    "method.head.sampling={coarse: 8, fine: 8}",
+]  # fmt: skip
 
+
+@pytest.mark.parametrize(
+    ("name", "count", "more"),
+    [
+        ("er_nerf_small", 90, []),
+        pytest.param("ad_nerf_small", 500, OVERFIT, marks=pytest.mark.slow),
+    ],
+)
+def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_path, monkeypatch):
     torch.manual_seed(0)
-    more = ["method.head.smooth_from_step=0", "method.head.rays=256"]
-    more = more if name == "ad_nerf_small" else []
     chosen = compose(name, speck_capture, tmp_path, *more)
     method, features = make_method(chosen, speck_capture)
     data = CaptureDataModule(speck_capture, features=features)
@@ -146,7 +155,7 @@ def test_each_method_overfits_one_frame(name, speck_capture, tmp_path, monkeypat
     stage = method.stages()[0].build(tmp_path)
     wanted = bodiless(batch) if name == "ad_nerf_small" else batch.image
     before = error(stage, batch, wanted)
-    overfit(stage, batch, 80, monkeypatch)
+    overfit(stage, batch, count, monkeypatch)
     assert error(stage, batch, wanted) < 0.1 * before
 
 

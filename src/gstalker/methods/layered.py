@@ -1,4 +1,4 @@
-"""What the NeRF methods share: a head that listens, then a torso, each trained from what lay before.
+"""What the NeRF methods share: a head that listens, then a torso, each made from what lay before.
 
 Also what they take of a capture: where the head is, and what it hears on average.
 """

@@ -1,4 +1,4 @@
-"""AD-NeRF's network (Guo et al. 2021): waves of place and direction, and a code, through a deep MLP."""
+"""AD-NeRF's network (Guo et al. 2021): waves of place and direction, and a code, in a deep MLP."""
 
 from __future__ import annotations
 

@@ -134,4 +134,4 @@ def fit_box(
     depths = away * mesh[:, 2]
     ends = away * np.array([depths.min() - MARGIN * width, depths.min() + DEPTH * width])
     corners = np.stack([[*low, ends.min()], [*high, ends.max()]])
-    return tuple(torch.tensor(corners, dtype=torch.float32))
+    return torch.tensor(corners[0]).float(), torch.tensor(corners[1]).float()

@@ -156,7 +156,7 @@ def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_pa
     wanted = bodiless(batch) if name == "ad_nerf_small" else batch.image
     before = error(stage, batch, wanted)
     overfit(stage, batch, count, monkeypatch)
-    assert error(stage, batch, wanted) < 0.1 * before
+    assert error(stage, batch, wanted) < 0.2 * before
 
 
 def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():

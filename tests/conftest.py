@@ -47,3 +47,12 @@ def tiny_capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
     folder = tmp_path_factory.mktemp("captures") / "tiny"
     return make_synthetic_capture(folder, seconds=TINY_SECONDS, size=TINY_SIZE, takes=TINY_TAKES)
+
+
+@pytest.fixture(scope="session")
+def speck_capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """The synthetic head, 32 x 32, 3 s: for what follows a ray through every pixel."""
+    from gstalker.data.synthetic import make_synthetic_capture
+
+    folder = tmp_path_factory.mktemp("captures") / "speck"
+    return make_synthetic_capture(folder, seconds=3.0, size=32, takes=1)

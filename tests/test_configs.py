@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from gstalker import config
+from gstalker.experiment.train import make_method, train
 from gstalker.methods import METHODS
 from gstalker.plugins import resolve
 
@@ -31,15 +33,46 @@ def test_every_value_of_a_method_has_a_default(name):
     resolve(METHODS, name).Config()
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("configs/*.yaml")), ids=lambda file: file.name)
-def test_a_shipped_config_trains_a_few_steps(file, tiny_capture, tmp_path):
-    from gstalker.experiment.train import train
-
-    few = [
+FEW = {
+    "gstalker": [
         "method.static.steps=3",
         "method.deform.steps=3",
         "method.static.start.max_gaussians=400",
-    ]
-    run = train(config.compose(file, [f"capture={tiny_capture.folder}", f"runs={tmp_path}", *few]))
-    assert (run.path / "static" / "handoff.pt").is_file()
-    assert (run.path / "deform" / "model.pt").is_file()
+    ],
+    "er_nerf": [
+        "method.head.steps=1",
+        "method.head.march.occupancy.share=0.002",
+        "method.head.march.samples=2",
+        "method.lips.steps=1",
+        "method.lips.patch_weight=0",  # no weights of LPIPS in the tests
+        "method.lips.lips_weight=0",
+        "method.torso.steps=1",
+        *[f"method.{stage}.rays=256" for stage in ("head", "torso")],
+    ],
+    "ad_nerf": [
+        f"method.{stage}.{value}"
+        for stage in ("head", "torso")
+        for value in ("steps=1", "rays=4", "sampling.coarse=3", "sampling.fine=1")
+    ],
+}
+"""What makes a method's published setting a matter of seconds; everything else stays."""
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("configs/*.yaml")), ids=lambda file: file.name)
+def test_a_shipped_config_trains_a_few_steps(file, tiny_capture, speck_capture, tmp_path):
+    name = config.compose(file, ["capture=captures/me"]).method.name
+    capture = tiny_capture if name == "gstalker" else speck_capture
+    where = [f"capture={capture.folder}", f"runs={tmp_path}"]
+    chosen = config.compose(file, [*where, *FEW[name]])
+    run = train(chosen)
+    method, _ = make_method(chosen, capture)
+    plans = method.stages()
+    assert plans
+    assert all((run.path / plan.artefact).is_file() for plan in plans)
+    for plan in plans:
+        rows = list(csv.DictReader((run.path / plan.name / "metrics.csv").open()))
+        assert rows[-1]["step"] == str(plan.steps)
+
+
+def test_every_method_is_tried_here():
+    assert set(FEW) == set(METHODS)

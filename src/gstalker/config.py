@@ -59,8 +59,8 @@ class RunConfig:
     """Where run folders go."""
     train_minutes: float | None = field(default=None, metadata=_LATER)
     """Minutes of the training part to learn from, its first; null: all. The test part stays."""
-    stages: tuple[str, ...] = ("static", "deform")
-    """Which of the method's stages to train; the method orders them."""
+    stages: tuple[str, ...] | None = None
+    """Which of the method's stages to train, in the method's own order; null: all of them."""
     method: Any = field(default_factory=lambda: Choice("gstalker"))
     """The method and all its values."""
     logger: Named = field(default_factory=lambda: Named("csv"), metadata=_WHERE)
@@ -79,8 +79,8 @@ class RunConfig:
             raise ConfigError(f"train_minutes is {self.train_minutes}; give more than 0, or null.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more.")
-        if not self.stages:
-            raise ConfigError("stages is empty; give for example: 'stages=[static,deform]'")
+        if self.stages is not None and not self.stages:
+            raise ConfigError("stages is empty; name some of the method's, or null for all of them")
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ def _explain(error: OmegaConfBaseException, layer: _Layer) -> str:
 def as_dict(config: RunConfig) -> dict[str, Any]:
     """Plain values, the method's beside its name, as they stand in YAML."""
     plain = dataclasses.asdict(config)
-    plain["stages"] = list(config.stages)
+    plain["stages"] = None if config.stages is None else list(config.stages)
     plain["method"] = {"name": config.method.name, **plain["method"]["config"]}
     return json.loads(json.dumps(plain))
 

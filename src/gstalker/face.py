@@ -135,11 +135,7 @@ def mouth_boxes(landmarks: np.ndarray, face: FaceLayout, width: int, height: int
     Raises:
         CaptureError: no frame has a face.
     """
-    seen = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
-    if len(seen) == 0:
-        raise CaptureError(
-            "no frame of the capture has landmarks; prepare it again from a video with a face"
-        )
+    seen = _seen(landmarks)
     left, right = landmarks[seen][:, face.eye_corners[0]], landmarks[seen][:, face.eye_corners[1]]
     ruler = float(np.median(np.linalg.norm(left - right, axis=-1)))
     nearest = _nearest(seen, len(landmarks))
@@ -153,6 +149,37 @@ def mouth_boxes(landmarks: np.ndarray, face: FaceLayout, width: int, height: int
     boxes[:, :2] = np.minimum(boxes[:, :2], limit[:2] - 1)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     return boxes
+
+
+def face_boxes(landmarks: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Pixel boxes around all landmarks of every frame (AD-NeRF's face rectangle).
+
+    Args:
+        landmarks: ``[F, L, 2]`` pixels; frames without a face (NaN) take the nearest one's box.
+        width: of the picture; boxes are clipped to it.
+        height: of the picture.
+
+    Returns:
+        ``int64 [F, 4]``: x0, y0, x1, y1, the far ends excluded; none is empty.
+
+    Raises:
+        CaptureError: no frame has a face.
+    """
+    found = landmarks[_nearest(_seen(landmarks), len(landmarks))]
+    limit = np.array([width, height])
+    low = np.clip(np.floor(found.min(1)), 0, limit - 1)
+    high = np.clip(np.ceil(found.max(1)), low + 1, limit)
+    return np.concatenate([low, high], axis=1).astype(np.int64)
+
+
+def _seen(landmarks: np.ndarray) -> np.ndarray:
+    """Frames with a face."""
+    seen = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
+    if len(seen) == 0:
+        raise CaptureError(
+            "no frame of the capture has landmarks; prepare it again from a video with a face"
+        )
+    return seen
 
 
 def _nearest(ids: np.ndarray, count: int) -> np.ndarray:

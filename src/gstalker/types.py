@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Moved = TypeVar("Moved", bound="_Movable")
@@ -128,6 +128,10 @@ class FrameBatch(_Movable):
     """Eye opening, standardised over the training part (0 mean, 1 deviation)."""
     mouth_box: Int[Tensor, "B 4"]
     """Pixels x0, y0, x1, y1 around the true lips, the far ends excluded."""
+    face_box: Int[Tensor, "B 4"]
+    """Pixels x0, y0, x1, y1 around the true landmarks, the far ends excluded."""
+    mask: UInt8[Tensor, "B H W"]
+    """What each pixel shows: labels of ``gstalker.data.capture``."""
     background: Float[Tensor, "H W 3"]
     """The still picture behind the speaker."""
 
@@ -136,6 +140,8 @@ class FrameBatch(_Movable):
         _expect("image", self.image, b, self.camera.height, self.camera.width, 3)
         _expect("eye", self.eye, b)
         _expect("mouth_box", self.mouth_box, b, 4)
+        _expect("face_box", self.face_box, b, 4)
+        _expect("mask", self.mask, b, self.camera.height, self.camera.width)
 
 
 @dataclass(frozen=True)

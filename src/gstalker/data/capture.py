@@ -277,7 +277,7 @@ class Capture:
             raise CaptureError(
                 f"{self.folder} has no '{kind}' sound features, only: {', '.join(sorted(kinds))}.\n"
                 f"  Run: {_prepare_hint(self.folder)} audio={kind}\n"
-                f"  or set: method.deform.audio.features={sorted(kinds)[0]}"
+                f"  or set audio.features={sorted(kinds)[0]} where the method's config has it"
             )
         return kinds[kind]
 

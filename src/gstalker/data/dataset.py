@@ -29,6 +29,7 @@ class FrameDataset(Dataset[FrameBatch]):
         self.mouth_boxes = face.mouth_boxes(
             capture.landmarks, layout, capture.width, capture.height
         )
+        self.face_boxes = face.face_boxes(capture.landmarks, capture.width, capture.height)
         train_ids, _ = capture.split()
         self.eye = torch.from_numpy(standardised(capture.eye, train_ids))
         self.background = torch.from_numpy(capture.background.copy()).float().div_(255)
@@ -62,6 +63,8 @@ class FrameDataset(Dataset[FrameBatch]):
             audio=AudioWindow(track.windows(centre), torch.from_numpy(centre)),
             eye=self.eye[index, None],
             mouth_box=torch.from_numpy(self.mouth_boxes[index, None]),
+            face_box=torch.from_numpy(self.face_boxes[index, None]),
+            mask=torch.from_numpy(capture.mask(index))[None],
             background=self.background,
         )
 

@@ -99,16 +99,19 @@ class AudioNet(nn.Module):
         self.eye = nn.Linear(1, config.eye_code) if config.eye_code else None
         self.dim = config.code + config.eye_code
 
-    def forward(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
-        """Codes of a batch of frames."""
+    def forward(
+        self, audio: AudioWindow, eye: Float[Tensor, " B"], *, smooth: bool = True
+    ) -> Float[Tensor, "B A"]:
+        """Codes of a batch of frames; ``smooth=False`` is each frame's own window alone."""
         features = audio.features
         centre = NEIGHBOURS.index(0)
-        if self.attention is None:
+        attention = self.attention if smooth else None
+        if attention is None:
             features = features[:, centre : centre + 1]
         b, w = features.shape[:2]
         rows = self.whitening(features).reshape(b * w, ROWS, -1)
         codes = self.head(_listen(self.window, rows)[:, 0]).view(b, w, -1)
-        code = codes[:, 0] if self.attention is None else self.attention(codes)
+        code = codes[:, 0] if attention is None else attention(codes)
         if self.eye is None:
             return code
         return torch.cat([code, torch.tanh(self.eye(eye[:, None]))], dim=1)

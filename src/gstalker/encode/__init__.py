@@ -17,6 +17,7 @@ ENCODERS = {
     "hashgrid": "gstalker.encode.hashgrid:HashTriPlane",
     "native": "gstalker.encode.native:NativeHashTriPlane",
     "tinycudann": "gstalker.encode.tinycudann:TinyHashTriPlane",
+    "grid3d": "gstalker.encode.grid:HashGrid3D",
     "frequency": "gstalker.encode.frequency:Frequency",
 }
 """Encoders by name; ``auto`` takes the fastest hash tri-plane that is here."""

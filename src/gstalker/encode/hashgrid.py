@@ -151,7 +151,7 @@ def refuse_tables_of(encoder: str, key: str, state_dict: Mapping[str, Any], pref
         raise RunError(
             f"these features were learned by the encoder '{encoder}', which lays its grid over the "
             "head in another way: here they would be noise.\n"
-            "  Use the encoder that the run was trained with, method.deform.field.encoder.name, "
+            "  Use the encoder that the run was trained with (encoder.name in its config.yaml), "
             "or train again."
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gstalker.errors import GSTalkerError
 from gstalker.experiment.plan import Trial
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import chosen_stages, make_method, train
 
 PROBE_STEPS = 20
 Kind = tuple[str, str]
@@ -82,9 +83,9 @@ def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
         except GSTalkerError:
             continue  # a folder that cannot be read has nothing to tell
         spent = {
-            stage: 60 * status[f"{stage}_minutes"] / status[f"{stage}_steps"]
-            for stage in config.stages
-            if status.get(f"{stage}_steps")
+            stage: 60 * status[f"{stage}_minutes"] / steps
+            for stage, steps in _of_stages(status, "_steps").items()
+            if steps
         }
         if spent:
             rate = Rate(spent, status.get("evaluate_s"))
@@ -110,8 +111,13 @@ def _probe(trials: Sequence[Trial]) -> Rate | None:
                 status = train(replace(trial.config, runs=folder), at_most=PROBE_STEPS).status()
             except GSTalkerError:
                 continue  # it will fail in its own place, and be named there
-        return Rate({s: status[f"{s}_step_s"] for s in trial.config.stages}, None)
+        return Rate(_of_stages(status, "_step_s"), None)
     return None
+
+
+def _of_stages(status: Mapping[str, Any], fact: str) -> dict[str, Any]:
+    """What ``status.json`` says of every stage under names that end in ``fact``."""
+    return {name.removesuffix(fact): v for name, v in status.items() if name.endswith(fact)}
 
 
 def _seconds(trial: Trial, rate: Rate) -> float:
@@ -122,8 +128,8 @@ def _seconds(trial: Trial, rate: Rate) -> float:
         return 0.0  # it will fail at once
     status, total = trial.run.status(), rate.evaluate_s or 0.0
     dearest = max(rate.step_s.values())
-    for plan in method.stages():
-        if plan.name not in trial.config.stages or (trial.run.path / plan.artefact).exists():
+    for plan in chosen_stages(method, trial.config).values():
+        if (trial.run.path / plan.artefact).exists():
             continue
         begun = status.get("step", 0) if status.get("stage") == plan.name else 0
         total += (plan.steps - begun) * rate.step_s.get(plan.name, dearest)

@@ -85,23 +85,32 @@ def train_claimed(
     """:func:`train` in a folder that this process has claimed."""
     method, features = make_method(config, capture)
     data = CaptureDataModule(capture, features=features, seed=config.seed)
-    plans = list(method.stages())
-    unknown = set(config.stages) - {plan.name for plan in plans}
-    if unknown:
-        raise ConfigError(
-            f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
-            + ", ".join(plan.name for plan in plans)
-        )
+    chosen = chosen_stages(method, config)
     _say_yardstick(capture, features)
-    for place, plan in enumerate(plans):
-        if plan.name not in config.stages:
-            continue
+    for place, plan in chosen.items():
         if (run.path / plan.artefact).exists():
             log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)
             continue
         steps = plan.steps if at_most is None else min(plan.steps, at_most)
         _fit(plan, config, run, data, seed=config.seed * 1000 + place, steps=steps)
     run.record("done")
+
+
+def chosen_stages(method: Method, config: RunConfig) -> dict[int, StagePlan]:
+    """The stages that a config trains, by their place among the method's.
+
+    Raises:
+        ConfigError: the method has no such stage.
+    """
+    plans = dict(enumerate(method.stages()))
+    names = [plan.name for plan in plans.values()]
+    unknown = set(config.stages or ()) - set(names)
+    if unknown:
+        raise ConfigError(
+            f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
+            + ", ".join(names)
+        )
+    return {k: p for k, p in plans.items() if config.stages is None or p.name in config.stages}
 
 
 def _fit(

@@ -54,10 +54,11 @@ def sh_to_rgb(
         return (C0 * sh[:, 0] + 0.5).clamp_min(0)
     if dirs is None:
         raise ValueError(f"{terms} coefficients need viewing directions, but got none")
-    return ((_basis(dirs, terms)[..., None] * sh).sum(1) + 0.5).clamp_min(0)
+    return ((basis(dirs, terms)[..., None] * sh).sum(1) + 0.5).clamp_min(0)
 
 
-def _basis(dirs: Float[Tensor, "N 3"], terms: int) -> Float[Tensor, "N K"]:
+def basis(dirs: Float[Tensor, "N 3"], terms: int) -> Float[Tensor, "N K"]:
+    """The first 4, 9 or 16 harmonics at unit vectors, the constant one first."""
     x, y, z = dirs.unbind(-1)
     values = [torch.full_like(x, C0), -_C1 * y, _C1 * z, -_C1 * x]
     if terms > 4:

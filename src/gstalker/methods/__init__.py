@@ -18,7 +18,11 @@ from torch import Tensor
 from gstalker.data.capture import Capture
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
-METHODS = {"gstalker": "gstalker.methods.gstalker:GSTalker"}
+METHODS = {
+    "gstalker": "gstalker.methods.gstalker:GSTalker",
+    "er_nerf": "gstalker.methods.er_nerf:ERNeRF",
+    "ad_nerf": "gstalker.methods.ad_nerf:ADNeRF",
+}
 """Methods by name."""
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightning as L
 import numpy as np
-import torch
 
-from gstalker import face, files
+from gstalker import face
 from gstalker.callbacks.density import Densification, DensityConfig
 from gstalker.data.capture import Capture
 from gstalker.deform.audio import fit_whitening
-from gstalker.errors import ConfigError, RunError
+from gstalker.errors import ConfigError
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.rotations import mean_viewmat
@@ -23,7 +21,8 @@ from gstalker.methods import Performer, StagePlan
 from gstalker.render import make_rasterizer
 from gstalker.stages import fuse
 from gstalker.stages.deform import DeformConfig, DeformStage
-from gstalker.stages.handoff import Handoff, load_tensors
+from gstalker.stages.handoff import Handoff
+from gstalker.stages.model_file import ModelFiles
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.static import StaticConfig, StaticStage
 
@@ -93,6 +92,7 @@ class GSTalker:
         self.rasterizer = make_rasterizer(rasterizer, device)
         self.train_ids, _ = capture.split()
         self.rest_viewmat = mean_viewmat(capture.poses[self.train_ids])
+        self._files = ModelFiles(MODEL_VERSION, features, capture)
 
     @staticmethod
     def sound(config: GSTalkerConfig) -> str:
@@ -209,26 +209,9 @@ class GSTalker:
         return stage.fuse() if fuse.wanted(self.device) else stage
 
     def _leave_model(self, stage: L.LightningModule, folder: Path) -> None:
-        content = {
-            "version": MODEL_VERSION,
-            "features": self.features,
-            "capture_id": self.capture.content_id,
-            "state": stage.state_dict(),
-        }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        files.write_bytes(folder / "deform" / "model.pt", buffer.getvalue())
+        self._files.save(folder / "deform" / "model.pt", stage)
 
     def _trained(self, folder: Path) -> DeformStage:
-        path = folder / "deform" / "model.pt"
-        content = load_tensors(path, "trained model")
-        if content.get("version") != MODEL_VERSION or content.get("features") != self.features:
-            raise RunError(
-                f"{path} was not made by this program with '{self.features}' sound; train again."
-            )
         stage = self._empty_deform(self._handoff(folder))
-        try:
-            stage.load_state_dict(content["state"])
-        except RuntimeError as error:
-            raise RunError(f"{path} does not fit this run's config: {error}") from error
+        self._files.load(folder / "deform" / "model.pt", stage)
         return stage

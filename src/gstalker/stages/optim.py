@@ -15,13 +15,21 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def named_adam(
-    parameters: Mapping[str, nn.Parameter | Iterable[nn.Parameter]], rates: Mapping[str, float]
+    parameters: Mapping[str, nn.Parameter | Iterable[nn.Parameter]],
+    rates: Mapping[str, float],
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-15,
+    weight_decay: Mapping[str, float] | None = None,
 ) -> torch.optim.Adam:
     """Adam with one group per name.
 
     Args:
         parameters: what each group holds; a single tensor for the cloud's.
         rates: initial learning rate of each group.
+        betas: shares kept of the running means of gradients and their squares.
+        eps: as small as in 3DGS unless given, because gradients of single Gaussians are tiny.
+        weight_decay: of some groups, decoupled (AdamW).
 
     Raises:
         ValueError: the names differ.
@@ -33,9 +41,10 @@ def named_adam(
     groups = []
     for name, held in parameters.items():
         params = [held] if isinstance(held, nn.Parameter) else list(held)
-        groups.append({"name": name, "params": params, "lr": rates[name]})
-    # eps as in 3DGS: gradients of single Gaussians are tiny.
-    return torch.optim.Adam(groups, eps=1e-15, fused=True)
+        group = {"name": name, "params": params, "lr": rates[name]}
+        groups.append({**group, "weight_decay": (weight_decay or {}).get(name, 0.0)})
+    kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
+    return kind(groups, betas=betas, eps=eps, fused=True)
 
 
 def decaying(

@@ -1,0 +1,65 @@
+"""AD-NeRF (Guo et al. 2021, ICCV): a head that listens, then a torso in front of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gstalker.deform.audio import AudioConfig
+from gstalker.methods import StagePlan
+from gstalker.methods.layered import LayeredMethod, fit_head_box, fit_sound, somewhere
+from gstalker.stages.sampled_head import SampledConfig, SampledHead, SampledTorso
+
+
+def _audio() -> AudioConfig:
+    return AudioConfig(code=64, eye_code=0)
+
+
+def _torso() -> SampledConfig:
+    return SampledConfig(steps=300_000, rays=1024)
+
+
+@dataclass
+class ADNeRFConfig:
+    """The whole method; defaults are the published values."""
+
+    audio: AudioConfig = dataclasses.field(default_factory=_audio)
+    """What listens; AD-NeRF is not told of the eyes, so ``eye_code`` stays 0."""
+    head: SampledConfig = dataclasses.field(default_factory=SampledConfig)
+    """Stage one."""
+    torso: SampledConfig | None = dataclasses.field(default_factory=_torso)
+    """Stage two; null draws the head over the still background alone."""
+
+
+class ADNeRF(LayeredMethod):
+    """Head and torso; arguments as :class:`LayeredMethod`'s."""
+
+    Config = ADNeRFConfig
+    config: ADNeRFConfig
+
+    def stages(self) -> Sequence[StagePlan]:
+        """Head, then the torso where the config has one."""
+        plans = [self._plan("head", self.config.head.steps, self._head)]
+        if self.config.torso is not None:
+            plans.append(self._plan("torso", self.config.torso.steps, self._torso))
+        return plans
+
+    def _head(self, folder: Path) -> SampledHead:
+        head = SampledHead(
+            fit_head_box(self.capture), self._feature_dim, self.config.audio, self.config.head
+        )
+        fit_sound(head.audio, self.capture, self.features)
+        return head
+
+    def _trained_head(self, folder: Path) -> SampledHead:
+        config = self.config
+        head = SampledHead(somewhere(), self._feature_dim, config.audio, config.head)
+        self._files.load(folder / "head" / "model.pt", head)
+        return head
+
+    def _empty_torso(self, head: Any) -> SampledTorso:
+        first = self.capture.poses[int(self.train_ids[0])]
+        return SampledTorso(head, first, self.config.torso)

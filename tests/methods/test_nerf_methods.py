@@ -1,0 +1,189 @@
+"""AD-NeRF and ER-NeRF by the same commands as any method, and what they learn."""
+
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from gstalker import config
+from gstalker.callbacks.average import MovingAverage
+from gstalker.data.datamodule import CaptureDataModule
+from gstalker.data.synthetic import synthetic_voice
+from gstalker.data.writer import write_wav
+from gstalker.errors import ConfigError, RunError
+from gstalker.experiment.drive import drive
+from gstalker.experiment.evaluate import evaluate
+from gstalker.experiment.head import Head
+from gstalker.experiment.train import make_method, train
+from gstalker.stages.sampled_head import bodiless
+from gstalker.types import Camera
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FEW = {
+    "er_nerf_small": [
+        "method.head.steps=3", "method.lips.steps=1", "method.torso.steps=1",
+        "method.head.rays=256", "method.head.march.occupancy.cells=12",
+    ],
+    "ad_nerf_small": [
+        "method.head.steps=2", "method.torso.steps=1", "method.head.smooth_from_step=1",
+        "method.head.rays=64", "method.torso.rays=64",
+        "method.head.sampling={coarse: 6, fine: 4}", "method.torso.sampling={coarse: 6, fine: 4}",
+    ],
+}  # fmt: skip
+
+
+def compose(name, capture, folder, *overrides):
+    where = [f"capture={capture.folder}", f"runs={folder}"]
+    return config.compose(CONFIGS / f"{name}.yaml", [*where, *FEW[name], *overrides])
+
+
+@pytest.fixture(scope="module", params=FEW)
+def run(request, speck_capture, tmp_path_factory):
+    return train(compose(request.param, speck_capture, tmp_path_factory.mktemp("nerf")))
+
+
+def first_test_batch(capture):
+    data = CaptureDataModule(capture)
+    return data.dataset[int(data.test_ids[0])]
+
+
+def test_a_trained_run_speaks_by_the_command_that_knows_no_methods(run, tmp_path):
+    write_wav(tmp_path / "speech.wav", synthetic_voice(0.4, seed=5))
+    out = drive(run, tmp_path / "speech.wav", tmp_path / "out.mp4")
+    with av.open(str(out)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 10
+
+
+def test_a_painted_frame_is_the_frame_that_is_scored(run, speck_capture):
+    head = Head.open(run)
+    batch = first_test_batch(speck_capture)
+    scored = head.performer(batch)[0]
+    code = head.performer.listen(batch.audio, batch.eye)[0]
+    painted = head.performer.paint(batch.camera, code, batch.background)
+    assert torch.equal(painted, (scored * 255).round().to(torch.uint8))
+
+
+def test_the_silent_head_hears_nothing_and_looks_the_same_under_any_sound(run, speck_capture):
+    chosen = run.config()
+    method, _ = make_method(chosen, speck_capture)
+    silent = method.load(run.path, silent=True)
+    data = CaptureDataModule(speck_capture)
+    one, other = (
+        data.dataset.frame(int(data.test_ids[0]), sound_of=int(k)) for k in data.train_ids[[3, 20]]
+    )
+    assert silent.listen(one.audio, one.eye).shape == (1, 0)
+    assert torch.equal(silent(one), silent(other))
+
+
+def test_the_torso_is_told_the_pose(run, speck_capture):
+    performer = Head.open(run).performer
+    batch = first_test_batch(speck_capture)
+    assert isinstance(batch.camera, Camera)
+    torso = performer.stage.torso if hasattr(performer.stage, "torso") else None
+    if torso is None:
+        pixels = torch.arange(4)
+        code = performer.stage.deaf
+        moved = batch.camera.viewmats.clone()
+        moved[:, 0, 3] += 5
+        other = Camera(moved, batch.camera.Ks, batch.camera.width, batch.camera.height)
+        (rays, told), (same_rays, other_told) = (
+            performer.stage.seen(camera, code, pixels) for camera in (batch.camera, other)
+        )
+        assert torch.equal(rays.origins, same_rays.origins)  # one fixed camera
+        assert not torch.equal(told, other_told)
+    else:
+        assert torso.pose(batch.camera).shape == (6,)
+
+
+def test_a_rasterizer_by_name_is_refused(speck_capture, tmp_path):
+    chosen = compose("er_nerf_small", speck_capture, tmp_path, "rasterizer.name=native")
+    with pytest.raises(ConfigError, match="draws no Gaussians"):
+        train(chosen)
+
+
+def test_eyes_in_the_audio_code_are_refused(speck_capture, tmp_path):
+    chosen = compose("ad_nerf_small", speck_capture, tmp_path, "method.audio.eye_code=4")
+    with pytest.raises(ConfigError, match="eye_code=0"):
+        train(chosen)
+
+
+def test_a_run_whose_torso_is_missing_says_how_to_go_on(speck_capture, tmp_path):
+    done = train(compose("er_nerf_small", speck_capture, tmp_path, "stages=[head]"))
+    assert not (done.path / "torso").exists()
+    with pytest.raises(RunError, match="not trained to its end"):
+        evaluate(done)
+
+
+# ---------------------------------------------------------------------- learning
+
+
+def overfit(stage, batch, count, monkeypatch):
+    """Train on one frame."""
+    optimizer = stage.configure_optimizers()["optimizer"]
+    for step in range(count):
+        monkeypatch.setattr(type(stage), "global_step", step)
+        optimizer.zero_grad()
+        stage.training_step(batch, 0)["loss"].backward()
+        optimizer.step()
+
+
+def error(stage, batch, wanted):
+    with torch.no_grad():
+        return (stage(batch) - wanted).square().mean().item()
+
+
+OVERFIT = [
+    "method.head.smooth_from_step=0", "method.head.rays=192",
+    "method.head.sampling={coarse: 8, fine: 8}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "more"),
+    [
+        ("er_nerf_small", 90, []),
+        pytest.param("ad_nerf_small", 500, OVERFIT, marks=pytest.mark.slow),
+    ],
+)
+def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    chosen = compose(name, speck_capture, tmp_path, *more)
+    method, features = make_method(chosen, speck_capture)
+    data = CaptureDataModule(speck_capture, features=features)
+    batch = data.dataset[int(data.train_ids[0])]
+    stage = method.stages()[0].build(tmp_path)
+    wanted = bodiless(batch) if name == "ad_nerf_small" else batch.image
+    before = error(stage, batch, wanted)
+    overfit(stage, batch, count, monkeypatch)
+    assert error(stage, batch, wanted) < 0.2 * before
+
+
+def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():
+    class Stage(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor([0.0]))
+            self.kept = torch.nn.Parameter(torch.tensor([7.0]), requires_grad=False)
+
+    stage, average = Stage(), MovingAverage(0.75)
+    average.on_train_start(None, stage)
+    for value in (4.0, 8.0):
+        stage.weight.data.fill_(value)
+        average.on_train_batch_end(None, stage)
+    average.on_validation_start(None, stage)
+    assert stage.weight.item() == pytest.approx(0.75 * 1.0 + 0.25 * 8.0)
+    average.on_validation_end(None, stage)
+    assert stage.weight.item() == 8.0
+    average.on_train_end(None, stage)
+    assert stage.weight.item() == pytest.approx(2.75)
+    assert stage.kept.item() == 7.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEW)
+def test_each_small_preset_beats_the_mean_frame(name, tiny_capture, tmp_path):
+    where = [f"capture={tiny_capture.folder}", f"runs={tmp_path}"]
+    rows = evaluate(train(config.compose(CONFIGS / f"{name}.yaml", where)))["rows"]
+    for metric in ("psnr_full", "psnr_head", "psnr_mouth"):
+        assert rows["ours"][metric]["mean"] > rows["mean_frame"][metric]["mean"] + 3

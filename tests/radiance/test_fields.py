@@ -1,0 +1,207 @@
+"""The NeRF methods' networks against the same written out plainly, and their published sizes."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gstalker.deform.audio import AudioConfig, AudioNet
+from gstalker.deform.field import EncoderConfig
+from gstalker.errors import ConfigError
+from gstalker.gaussians.harmonics import basis
+from gstalker.radiance.flat_torso import POINTS, FlatTorso, FlatTorsoConfig
+from gstalker.radiance.layers import Perceptron, waves
+from gstalker.radiance.marched import MarchedField, MarchedFieldConfig
+from gstalker.radiance.waved import WavedField, WavedFieldConfig
+from gstalker.types import Camera
+
+SMALL = EncoderConfig("hashgrid", levels=2, log2_table=8, base=4, finest=16)
+DEEPSPEECH = 29
+"""Numbers in a row of the features that the papers trained with."""
+
+
+def relu(x):
+    return x.clamp_min(0)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_a_perceptron_is_its_matrices(layers):
+    torch.manual_seed(0)
+    ours = Perceptron(7, 16, 3, layers)  # float32: three layers go to the kernel
+    matrices = [w.detach().double().requires_grad_() for w in ours.parameters()]
+    x = torch.randn(50, 7)
+    wanted = x.double()
+    for matrix in matrices[:-1]:
+        wanted = relu(wanted @ matrix.T)
+    wanted = wanted @ matrices[-1].T
+    found = ours(x)
+    torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=0)
+    wanted.square().sum().backward()
+    found.square().sum().backward()
+    for a, b in zip(ours.parameters(), matrices, strict=True):
+        torch.testing.assert_close(a.grad.double(), b.grad, atol=1e-3, rtol=1e-4)
+
+
+def test_waves_are_the_number_and_its_octaves():
+    found = waves(torch.tensor([[0.3, -2.0]]), 2)
+    wanted = [0.3, -2.0]
+    for octave in (1, 2):
+        wanted += [math.sin(octave * v) for v in (0.3, -2.0)]
+        wanted += [math.cos(octave * v) for v in (0.3, -2.0)]
+    torch.testing.assert_close(found, torch.tensor([wanted]))
+
+
+def test_ad_nerfs_network_is_what_the_paper_draws():
+    torch.manual_seed(1)
+    config = WavedFieldConfig(layers=8, hidden=12, place_octaves=3, direction_octaves=2)
+    ours = WavedField(5, config).double()
+    places = torch.randn(4, 6, 3, dtype=torch.float64)
+    directions = F.normalize(torch.randn(4, 3, dtype=torch.float64), dim=1)
+    code = torch.randn(5, dtype=torch.float64).requires_grad_()
+    weights = dict(ours.named_parameters())
+
+    def layer(name, x):
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    given = torch.cat([waves(places, 3), code.expand(4, 6, 5)], -1)
+    x = given
+    for k in range(8):
+        x = relu(layer(f"trunk.{k}", torch.cat([given, x], -1) if k == 5 else x))
+    density = relu(layer("density", x))[..., 0] + 1e-6
+    x = torch.cat([x, waves(directions, 2)[:, None].expand(4, 6, -1)], -1)
+    for k in range(3):
+        x = relu(layer(f"branch.{k}", x))
+    color = 1 / (1 + torch.exp(-layer("color", x)))
+    found = ours(places, directions, code)
+    torch.testing.assert_close(found[0], density)
+    torch.testing.assert_close(found[1], color)
+    (wanted_pull,) = torch.autograd.grad((density.sum() + color.square().sum()), code)
+    (found_pull,) = torch.autograd.grad((found[0].sum() + found[1].square().sum()), code)
+    torch.testing.assert_close(found_pull, wanted_pull)
+
+
+@pytest.mark.parametrize("sound", ["attention", "ambient"])
+def test_the_marched_head_is_what_its_papers_draw(sound):
+    torch.manual_seed(2)
+    config = MarchedFieldConfig(
+        encoder=SMALL, sound=sound, sound_grid=SMALL, eye_attention=sound == "attention",
+        hidden=16, geometry=8, latent=2,
+    )  # fmt: skip
+    ours = MarchedField(3, config).double()
+    torch.nn.init.normal_(ours.encoder.tables)  # as it starts, everything would be near zero
+    places = torch.rand(20, 3, dtype=torch.float64) * 2 - 1
+    code = torch.tensor([0.5, -1.0, 0.2, 0.7], dtype=torch.float64).requires_grad_()
+    directions = F.normalize(torch.randn(5, 3, dtype=torch.float64), dim=1)
+    ray, latent = torch.arange(20) % 5, torch.randn(2, dtype=torch.float64)
+
+    def mlp(net, x):
+        *hidden, last = (layer.weight for layer in net.layers)
+        for weight in hidden:
+            x = relu(x @ weight.T)
+        return x @ last.T
+
+    features = ours.encoder(places)
+    if sound == "attention":
+        gate = mlp(ours.attention, features)
+        heard, loud = gate * code[:3], gate.square().sum(1).sqrt()
+        eye = 1 / (1 + torch.exp(-mlp(ours.eye_attention, features)))
+    else:
+        asked = mlp(ours.attention, torch.cat([features, code[:3].expand(20, 3)], 1)).tanh()
+        heard, loud = ours.sound_grid(asked), asked.abs().mean(1)
+        eye = torch.ones(20, 1, dtype=torch.float64)
+    out = mlp(ours.density, torch.cat([features, heard, eye * code[3]], 1))
+    seen = torch.cat([basis(directions, 16)[ray], latent.expand(20, 2), out[:, 1:]], 1)
+    color = 1.002 / (1 + torch.exp(-mlp(ours.color, seen))) - 0.001
+
+    found = ours(places, code)
+    colors = ours.colors(found, directions, ray, latent)
+    torch.testing.assert_close(found.density, out[:, 0].exp())
+    torch.testing.assert_close(found.sound, loud)
+    torch.testing.assert_close(found.eye, eye[:, 0])
+    torch.testing.assert_close(colors, color)
+    (wanted_pull,) = torch.autograd.grad(out[:, 0].exp().sum() + color.square().sum(), code)
+    (found_pull,) = torch.autograd.grad(found.density.sum() + colors.square().sum(), code)
+    torch.testing.assert_close(found_pull, wanted_pull)
+    assert wanted_pull.abs().min() > 0  # sound and eye both matter
+
+
+def camera(shift=(0.0, 0.0)):
+    viewmat = torch.eye(4)
+    viewmat[:3, 3] = torch.tensor([*shift, 60.0])
+    K = torch.tensor([[90.0, 0, 32], [0, 90.0, 24], [0, 0, 1]])
+    return Camera(viewmat[None], K[None], 64, 48)
+
+
+def test_er_nerfs_points_are_seen_where_a_pinhole_camera_shows_them():
+    torso = FlatTorso(
+        torch.tensor([0.0, 1, 2]), torch.tensor(10.0), torch.eye(4), FlatTorsoConfig()
+    )
+    found = torso.pose(camera((3.0, -1.0)))
+    wanted = []
+    for point in POINTS:
+        x, y, z = (p * 10 + c for p, c in zip(point, (0, 1, 2), strict=True))
+        x, y, z = x + 3, y - 1, z + 60
+        wanted += [(90 * x / z + 32) / 64 * 2 - 1, (90 * y / z + 24) / 48 * 2 - 1]
+    torch.testing.assert_close(found, torch.tensor(wanted))
+    assert torso.weights_away_from_one() == 0
+
+
+def test_rad_nerfs_pose_is_nothing_at_rest_and_grows_with_the_shift():
+    config = FlatTorsoConfig(pose="numbers", pose_octaves=4)
+    torso = FlatTorso(torch.zeros(3), torch.tensor(10.0), camera().viewmats[0], config)
+    assert not torso.pose(camera()).any()
+    assert torso.pose(camera((5.0, 0.0)))[3].item() == pytest.approx(0.5)
+
+
+def test_the_torso_follows_the_pose_and_its_points_learn():
+    torch.manual_seed(0)
+    config = FlatTorsoConfig(grid=EncoderConfig("grid2d", 4, 2, 10, 4, 32))
+    torso = FlatTorso(torch.zeros(3), torch.tensor(10.0), torch.eye(4), config)
+    torch.nn.init.normal_(torso.grid.tables)
+    pixels = torch.rand(40, 2) * 2 - 1
+    color, alpha = torso(pixels, torso.pose(camera()), torch.zeros(8))
+    moved, _ = torso(pixels, torso.pose(camera((4.0, 0.0))), torch.zeros(8))
+    assert color.shape == (40, 3)
+    assert alpha.shape == (40,)
+    assert not torch.allclose(color, moved)
+    (color.sum() + alpha.sum()).backward()
+    assert torso.points.grad[:, :3].abs().min() > 0
+
+
+@pytest.mark.parametrize("make", [
+    lambda: MarchedField(4, MarchedFieldConfig(sound="loud")),
+    lambda: FlatTorso(torch.zeros(3), torch.ones(()), torch.eye(4), FlatTorsoConfig(pose="six")),
+])  # fmt: skip
+def test_a_kind_that_nobody_knows_is_refused(make):
+    with pytest.raises(ConfigError, match="known: "):
+        make()
+
+
+def megabytes(*modules):
+    """Weights as 32-bit numbers; a whitening is no weight."""
+    return sum(p.numel() for m in modules for p in m.parameters()) * 4 / 1e6
+
+
+def listener(code):
+    return AudioNet(DEEPSPEECH, AudioConfig(code=code, eye_code=0))
+
+
+def test_er_nerf_has_the_published_size():
+    # ER-NeRF table 1: 2.51 MB
+    size = megabytes(listener(32), MarchedField(32, MarchedFieldConfig()))
+    assert size == pytest.approx(2.51, rel=0.02)
+
+
+def test_rad_nerf_has_the_published_size():
+    # ER-NeRF table 1: 11.8 MB
+    grid = EncoderConfig("grid3d", 16, 2, 16, 16, 2048)
+    field = MarchedFieldConfig(encoder=grid, sound="ambient", eye_attention=False)
+    assert megabytes(listener(64), MarchedField(64, field)) == pytest.approx(11.8, rel=0.02)
+
+
+def test_ad_nerf_has_the_published_size():
+    # ER-NeRF table 1: 5.21 MB; what is described of the networks makes 4.91.
+    fields = [WavedField(64, WavedFieldConfig()) for _ in range(2)]
+    assert sum(p.numel() for p in fields[0].parameters()) == 595_844
+    assert megabytes(listener(64), *fields) == pytest.approx(5.21, rel=0.06)

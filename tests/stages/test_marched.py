@@ -1,0 +1,113 @@
+"""Training of the marched head: what a step draws, what it costs, and that a killed run goes on."""
+
+import lightning as L
+import pytest
+import torch
+
+from gstalker.callbacks.average import MovingAverage
+from gstalker.callbacks.checkpoint import Checkpoint
+from gstalker.callbacks.curve import Curve
+from gstalker.data.datamodule import CaptureDataModule
+from gstalker.deform.audio import AudioConfig, fit_whitening
+from gstalker.deform.field import EncoderConfig
+from gstalker.methods.layered import fit_head_box
+from gstalker.radiance.marched import MarchedFieldConfig
+from gstalker.rays.occupancy import OccupancyConfig
+from gstalker.stages.draws import draw_mostly_inside, draw_pixels, inside, step_generator
+from gstalker.stages.marched_head import MarchConfig, MarchedHead, MarchedHeadConfig, entropy
+from gstalker.types import Camera
+
+
+def head(data, steps=20):
+    torch.manual_seed(0)
+    features = data.capture.features("mel")
+    stage = MarchedHead(
+        fit_head_box(data.capture), features.shape[1], data.capture.frame_count, 0,
+        field=MarchedFieldConfig(
+            encoder=EncoderConfig(levels=4, log2_table=8, base=4, finest=32), hidden=16, geometry=8
+        ),
+        audio=AudioConfig(code=8, eye_code=0),
+        config=MarchedHeadConfig(
+            steps=steps, rays=128,
+            march=MarchConfig(OccupancyConfig(cells=12, every_steps=4), samples=6),
+        ),
+    )  # fmt: skip
+    fit_whitening(stage.audio, features)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def data(speck_capture):
+    return CaptureDataModule(speck_capture, features="mel", validation_frames=1)
+
+
+class _Killed(Exception):
+    """Stands for a kill: nothing is saved on the way out."""
+
+
+class _SaveAndKill(L.Callback):
+    def __init__(self, folder, saved, killed):
+        self.folder, self.saved, self.killed = folder, saved, killed
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.saved:
+            Checkpoint(self.folder)._save(trainer)
+        if trainer.global_step == self.killed:
+            raise _Killed
+
+
+def fit(data, folder, *callbacks, resume=None):
+    L.seed_everything(3, verbose=False)
+    stage, curve = head(data), Curve(folder / "m.csv", every_steps=1)
+    L.seed_everything(3, verbose=False)
+    trainer = L.Trainer(
+        max_steps=20, max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        callbacks=[MovingAverage(0.9), curve, *callbacks], enable_progress_bar=False,
+        enable_model_summary=False, val_check_interval=6, check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(stage, data, ckpt_path=resume, weights_only=True if resume else None)
+    return stage, [row["loss"] for row in curve.rows if "loss" in row]
+
+
+def test_a_run_killed_anywhere_and_resumed_ends_as_one_never_killed(data, tmp_path):
+    whole, losses = fit(data, tmp_path)
+    with pytest.raises(_Killed):
+        fit(data, tmp_path, _SaveAndKill(tmp_path, 9, 14))
+    resumed, again = fit(data, tmp_path, resume=str(tmp_path / "last.ckpt"))
+    assert again == losses
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_ray_that_meets_nothing_shows_what_is_behind(data):
+    stage = head(data).eval()
+    stage.grid.occupied.zero_()
+    batch = data.dataset[int(data.train_ids[0])]
+    with torch.no_grad():
+        found = stage.picture(batch.camera, stage.deaf, batch.background)
+    assert torch.equal(found, batch.background)
+
+
+def test_a_step_draws_by_seed_and_number_alone():
+    torch.manual_seed(5)
+    one = torch.rand(3, generator=step_generator(7))
+    torch.rand(100)  # whatever else was drawn
+    assert torch.equal(one, torch.rand(3, generator=step_generator(7)))
+    assert not torch.equal(one, torch.rand(3, generator=step_generator(8)))
+    torch.manual_seed(6)
+    assert not torch.equal(one, torch.rand(3, generator=step_generator(7)))
+
+
+def test_pixels_are_drawn_once_and_mostly_inside_the_box():
+    camera = Camera(torch.eye(4)[None], torch.eye(3)[None], 40, 30)
+    generator, box = torch.Generator().manual_seed(0), torch.tensor([10, 5, 30, 25])
+    drawn = draw_mostly_inside(box, 200, 0.9, camera, generator)
+    assert len(drawn.unique()) == 200
+    assert inside(drawn, box, 40).sum() == 180
+    assert torch.equal(draw_pixels(2000, 1200, generator), torch.arange(1200))
+
+
+def test_entropy_is_a_bit_where_alpha_is_undecided():
+    assert entropy(torch.tensor([0.5])).item() == pytest.approx(1.0)
+    assert entropy(torch.tensor([0.0, 1.0])).item() < 1e-3

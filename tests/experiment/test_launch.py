@@ -83,10 +83,12 @@ def test_again_only_what_is_missing_runs_and_a_diverged_trial_stays_so(trials):
 
 def test_never_more_run_at_once_than_allowed(trials, monkeypatch):
     made, most, start = trials(*(f"done {k}" for k in range(5))), [], launch.start
+    started = []
 
     def counted(*args):
-        most.append(states(made).count("running"))
-        return start(*args)
+        most.append(sum(process.poll() is None for process in started))
+        started.append(start(*args))
+        return started[-1]
 
     monkeypatch.setattr(launch, "start", counted)
     run_here(made, Local(jobs=2), fake(0.2))

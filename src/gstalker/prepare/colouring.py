@@ -36,7 +36,10 @@ _PALE, _BRIGHT = 0.8, 0.55
 lightness."""
 _LEAST_RED = 8.0
 """Of skin (a of CIE Lab), in whatever light."""
-_LEAST_PIXELS = 30
+_LEAST_PIXELS, _MOST_SAMPLES = 30, 4000
+_ENOUGH_PX = 90.0
+"""Between the outer eye corners, at which hair and neck are told; a larger face costs more and
+tells no more, for all is blurred by a share of it."""
 
 
 def finer(labels: np.ndarray, picture: np.ndarray, face: np.ndarray) -> np.ndarray:
@@ -52,21 +55,52 @@ def finer(labels: np.ndarray, picture: np.ndarray, face: np.ndarray) -> np.ndarr
     """
     if not np.isfinite(face).all():
         return labels
+    rows, columns = (np.flatnonzero((labels > 0).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return labels
+    found = labels.copy()
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    found[part] = _finer(labels[part], picture[part], face - (columns[0], rows[0]))
+    return found
+
+
+def _finer(labels: np.ndarray, picture: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """:func:`finer` of the part of the picture that holds the person."""
+    import cv2
+
+    corners = face[list(_FACE.eye_corners)]
+    scale = min(_ENOUGH_PX / max(float(np.linalg.norm(corners[0] - corners[1])), 1e-6), 1.0)
+    size = [max(round(side * scale), 1) for side in labels.shape[::-1]]
+    small = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    told = _hair_and_neck(
+        small,
+        cv2.resize(picture, size, interpolation=cv2.INTER_AREA),
+        face * (np.array(size) / labels.shape[::-1]),
+    )
+    if told is None:
+        return labels
+    found = labels.copy()
+    for value, coarse, mask in ((NECK, TORSO, told.neck), (HAIR, HEAD, told.hair)):
+        whole = cv2.resize(mask.astype(np.float32), labels.shape[::-1]) > 0.5
+        found[whole & (labels == coarse)] = value
+    found[_teeth(labels, picture, told.skin, face)] = TEETH
+    return found
+
+
+def _hair_and_neck(labels: np.ndarray, picture: np.ndarray, face: np.ndarray) -> _Told | None:
+    """Hair and neck of a picture whose face is no larger than it need be."""
     look = _look(picture, float(np.linalg.norm(np.subtract(*face[list(_FACE.eye_corners)]))))
     oval = _inside(labels.shape, face[list(OVAL)])
     middle = face[list(OVAL)].mean(0)
     core = _inside(labels.shape, middle + _MIDDLE * (face[list(OVAL)] - middle))
     core &= labels == HEAD
     if core.sum() < _LEAST_PIXELS:
-        return labels
+        return None
     skin = _usual(look.features[core])
     above = _above_brows(labels.shape, face)
     odds = _odds_of_hair(labels, look, skin, above & ~oval)
-    found = labels.copy()
-    found[_neck(labels, look, skin, odds)] = NECK
-    found[_hair(labels, look, odds, above, oval)] = HAIR
-    found[_teeth(labels, look, skin, face)] = TEETH
-    return found
+    hair = _hair(labels, look, odds, above, oval)
+    return _Told(skin, hair, _neck(labels, look, skin, odds))
 
 
 @dataclass(frozen=True)
@@ -93,15 +127,36 @@ class _Usual:
 
     def surprise(self, features: np.ndarray) -> np.ndarray:
         """Minus the log likelihood, but for a constant, ``[n]``."""
-        away = (features - self.mean).astype(np.float32)
-        squared = ((away @ self.inverse.astype(np.float32)) * away).sum(-1)
-        return np.asarray(0.5 * (squared + self.log_det))
+        import cv2  # its small matrices start no threads, as BLAS does
+
+        root = np.linalg.cholesky(self.inverse).T
+        moved = np.concatenate([root, -(root @ self.mean)[:, None]], axis=1)
+        away = cv2.transform(features[None], moved)[0]
+        return np.asarray(0.5 * (np.einsum("nd,nd->n", away, away) + self.log_det))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is known of a picture."""
+
+    skin: _Usual
+    hair: np.ndarray
+    """``bool [H, W]``."""
+    neck: np.ndarray
+    """``bool [H, W]``."""
+
+
+def _lab(picture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    scaled = np.ascontiguousarray(picture).astype(np.float32) / 255
+    return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB))
 
 
 def _look(picture: np.ndarray, ruler: float) -> _Look:
     import cv2
 
-    lab = cv2.cvtColor(np.ascontiguousarray(picture).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = _lab(picture)
     light, around = lab[..., 0], max(_STRAND_SHARE * ruler, 1.0)
     fine = light - cv2.GaussianBlur(light, (0, 0), around)
     change = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), 2 * around))
@@ -110,7 +165,7 @@ def _look(picture: np.ndarray, ruler: float) -> _Look:
 
 def _usual(sample: np.ndarray) -> _Usual:
     """Robust: what lies far from the median is left out once."""
-    sample = sample.astype(np.float64)
+    sample = sample[:: max(len(sample) // _MOST_SAMPLES, 1)].astype(np.float64)
     for _ in range(2):
         middle = np.median(sample, axis=0)
         spread = np.maximum(1.4826 * np.median(np.abs(sample - middle), axis=0), _LEAST_SPREAD)
@@ -168,15 +223,15 @@ def _neck(labels: np.ndarray, look: _Look, skin: _Usual, odds: np.ndarray) -> np
     return _touching(torso & (share > 0.5), cv2.dilate(head, np.ones((reach, reach), np.uint8)) > 0)
 
 
-def _teeth(labels: np.ndarray, look: _Look, skin: _Usual, face: np.ndarray) -> np.ndarray:
+def _teeth(labels: np.ndarray, picture: np.ndarray, skin: _Usual, face: np.ndarray) -> np.ndarray:
     """What between the lips is bright, less coloured than the lips and less red than skin."""
     lips = _inside(labels.shape, face[list(_FACE.lips)]) & (labels == HEAD)
     mouth = labels == MOUTH
     found = np.zeros(labels.shape, bool)
     if lips.sum() < _LEAST_PIXELS or not mouth.any():
         return found
-    light, red, yellow = look.features[mouth][:, :3].T
-    lips_colour = np.median(np.hypot(*look.features[lips][:, 1:3].T))
+    light, red, yellow = _lab(picture[mouth][None])[0].T
+    lips_colour = np.median(np.hypot(*_lab(picture[lips][None])[0, :, 1:].T))
     pale = (np.hypot(red, yellow) < _PALE * lips_colour) & (red < max(skin.mean[1], _LEAST_RED))
     found[mouth] = pale & (light > _BRIGHT * skin.mean[0])
     return found
@@ -187,8 +242,8 @@ def _above_brows(shape: tuple[int, ...], face: np.ndarray) -> np.ndarray:
     brows = face[list(_BROWS)].mean(0)
     up = brows - face[_FACE.chin]
     up = up / max(float(np.linalg.norm(up)), 1e-6)
-    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
-    return np.asarray((x - brows[0]) * up[0] + (y - brows[1]) * up[1] > 0)
+    y, x = (np.arange(n) + 0.5 - middle for n, middle in zip(shape, brows[::-1], strict=True))
+    return (y * up[1])[:, None] + x * up[0] > 0
 
 
 def _blurred(values: np.ndarray, inside: np.ndarray, deviation: float) -> np.ndarray:
@@ -205,9 +260,10 @@ def _touching(candidate: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """The connected parts of the candidates that hold some of the seed."""
     import cv2
 
-    _, parts = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=4)
-    kept = np.unique(parts[candidate & seed])
-    return np.isin(parts, kept[kept > 0])
+    count, parts = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=4)
+    kept = np.zeros(count, bool)
+    kept[parts[candidate & seed]] = True
+    return kept[parts] & candidate
 
 
 def _inside(shape: tuple[int, ...], corners: np.ndarray) -> np.ndarray:

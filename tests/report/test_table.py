@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gstalker import cli, report
+from gstalker import cli, files, report
 from gstalker.errors import ConfigError, GSTalkerError, RunError
 from gstalker.report.table import _letter
 
@@ -482,6 +482,48 @@ def test_a_damaged_file_is_a_sentence(make_run, text):
     run = make_run("a", {"psnr_full": entry(30.0)})
     (run / "scores.json").write_text(text)
     with pytest.raises(GSTalkerError, match=r"scores.json"):
+        report.tabulate([run])
+
+
+@pytest.mark.parametrize("name", ["status.json", "provenance.json", "speed.json"])
+@pytest.mark.parametrize("text", ["[1]", "null", '"x"'])
+def test_a_damaged_file_beside_the_scores_is_a_sentence(make_run, name, text):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / name).write_text(text)
+    with pytest.raises(GSTalkerError, match=f"{name} is damaged"):
+        report.tabulate([run])
+
+
+@pytest.mark.parametrize("starts", [3, "x", [1], None])
+def test_starts_that_are_none_are_a_sentence(make_run, starts):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    files.write_json(run / "provenance.json", {"starts": starts})
+    with pytest.raises(GSTalkerError, match="provenance.json is damaged"):
+        report.tabulate([run])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("columns", 3), ("trials", [{}]), ("trials", [3]), ("rows", [3]), ("rows", 1)],
+)
+def test_a_damaged_sweep_is_a_sentence(sweep, key, value):
+    files.write_json(sweep, {**files.read_json(sweep), key: value})
+    with pytest.raises(RunError, match="sweep.json is damaged"):
+        report.tabulate([sweep])
+
+
+def test_a_seed_that_is_no_number_is_a_sentence(sweep):
+    told = files.read_json(sweep)
+    told["trials"][0]["seed"] = "x"
+    files.write_json(sweep, told)
+    with pytest.raises(RunError, match="sweep.json is damaged"):
+        report.tabulate([sweep])
+
+
+def test_a_config_that_holds_itself_is_a_sentence(make_run):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / "config.yaml").write_text("&a {capture: x, seed: 1, method: *a}")
+    with pytest.raises(RunError, match="is not a run's config"):
         report.tabulate([run])
 
 

@@ -117,7 +117,7 @@ def _refuse_kind(picture: Image.Image, file: Path) -> None:
             f"{file} has more than 8 bits; the capture's frames have 8.\n"
             "  Convert the pictures to 8 bits, and say how in your paper."
         )
-    if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
         raise MediaError(
             f"{file} is transparent in places, and what lies behind it is not known.\n"
             "  Put the pictures over their background first."

@@ -40,7 +40,7 @@ def made_by(folder: Path) -> str:
     last = there[-1]
     packages = last["packages"] if isinstance(last.get("packages"), dict) else {}
     told = [
-        f"commit {str(last.get('commit'))[:10]}",
+        f"commit {str(last.get('commit') or 'n/a')[:10]}",
         *(f"{name} {packages[name]}" for name in ("gstalker", "torch") if packages.get(name)),
         f"{last.get('cores')} cores {last.get('machine')}",
         *([f"features {last['features']}"] if last.get("features") else []),

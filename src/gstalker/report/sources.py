@@ -8,6 +8,7 @@ stays, with the reason.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,11 @@ CONTROLS = {
     "shuffled_audio": "shuffled sound",
     "mean_frame": "mean frame",
 }
+
+_OF_TEST_FRAMES = (
+    "All figures are of test frames with their own sound. Films with other people's sound ({} in "
+    "the runs' driven/) have no truth and are not scored."
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Asked:
 
     title: str = ""
     columns: tuple[str, ...] = ()
+    unscored: str = ""
+    """What it made and no figure of the table is about; empty if nothing."""
 
 
 def rows(
@@ -154,8 +162,13 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
             (str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name, int(t["seed"]))
             for t in plan["trials"]
         ]
-        asked = Asked(str(plan.get("title") or ""), tuple(map(str, plan.get("columns") or ())))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        films = sum(len(t.get("driven") or ()) for t in plan["trials"])
+        asked = Asked(
+            str(plan.get("title") or ""),
+            tuple(map(str, plan.get("columns") or ())),
+            _OF_TEST_FRAMES.format(films) if films else "",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged ({error!r}).\n  Sweep again.") from error
     found = [(row, _planned(path, run, capture, seed)) for row, run, capture, seed in planned]
     trials = {name: tuple(t for row, t in found if row == name) for name in names}
@@ -164,7 +177,8 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
 
 def _planned(sweep: Path, told: Path, capture: str, seed: int) -> Trial:
     """A trial of a sweep, started or not."""
-    run = next((p for p in (sweep.parent / told, told) if p.is_dir()), told)
+    beside = Path(os.path.normpath(sweep.parent / told))
+    run = next((p for p in (beside, told) if p.is_dir()), told)
     if (run / "config.yaml").is_file():
         return replace(of_run(RunFolder(run)), seed=seed)
     return Trial(run, capture, seed=seed, missing="not started")

@@ -85,8 +85,20 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GSTalkerError(f"{path} cannot be read ({error}).") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        GSTalkerError: it cannot be read, is not JSON, or holds something else.
+    """
+    told = read_json(path)
+    if not isinstance(told, dict):
+        raise GSTalkerError(f"{path} is damaged: it holds {type(told).__name__}, not an object.")
+    return told
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -191,6 +191,38 @@ def test_folders_that_say_nothing_clear_are_refused(tmp_path, names, message):
         look(tmp_path, ScoreConfig())
 
 
+def test_what_a_killed_program_left_behind_is_no_picture(tmp_path):
+    folder = folder_of(tmp_path / "frames", [np.zeros((4, 4, 3), np.uint8)] * 2)
+    (folder / ".0001-k8f3.png").write_bytes(b"half")
+    assert look(folder, ScoreConfig()).numbers == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (Image.fromarray(np.full((48, 48), 40_000, np.uint16)), "more than 8 bits"),
+        (Image.new("RGBA", (48, 48), (90, 80, 70, 200)), "transparent in places"),
+        (Image.new("LA", (48, 48), (90, 0)), "transparent in places"),
+    ],
+)
+def test_pictures_whose_colours_are_not_told_are_refused(
+    capture, test_ids, tmp_path, picture, message
+):
+    (tmp_path / "theirs").mkdir()
+    for i in test_ids:
+        picture.save(tmp_path / "theirs" / f"{i:04d}.png")
+    with pytest.raises(MediaError, match=message):
+        score_foreign(tmp_path / "theirs", capture.folder, "theirs", None, QUICK)
+
+
+def test_an_opaque_fourth_channel_changes_nothing(tmp_path):
+    opaque = Image.new("RGBA", (4, 4), (9, 8, 7, 255))
+    opaque.save(tmp_path / "0.png")
+    (shown,) = look(tmp_path, ScoreConfig()).stream()
+    assert (shown == [9, 8, 7]).all()
+    assert shown.shape == (4, 4, 3)
+
+
 def test_a_missing_picture_is_named(capture, tmp_path):
     folder = folder_of(tmp_path / "gap", [capture.frame(0)] * 5)
     (folder / "0002.png").unlink()

@@ -119,6 +119,9 @@ def test_commas_inside_of_brackets_and_quotes_are_no_separators(text, values):
         ({"a": {}}, ["runs=r"], "a sweep's runs go where --out says"),
         ({"a": {}}, ["speech=nothing.wav"], "there is no file nothing.wav"),
         ({"a": {"config": "nothing.yaml"}}, [], r"nothing\.yaml cannot be read"),
+        ({}, [], "rows: there is none"),
+        ({"a": {}}, ["seeds=[]"], "seeds: there is none"),
+        ({"a": {}}, ["seeds=0,1,0"], "seeds: 0 stands there twice"),
     ],
 )
 def test_a_wrong_experiment_is_a_sentence(experiment, tmp_path, rows, words, told):
@@ -330,7 +333,8 @@ def test_the_cost_is_that_of_past_runs_step_by_step(experiment, tmp_path):
     assert cost.estimate([trial], [past.run], probe=False).minutes == pytest.approx(9.5)
 
 
-def test_without_a_past_run_some_steps_are_tried_and_thrown_away(experiment, tmp_path):
+def test_without_a_past_run_some_steps_are_tried_and_thrown_away(experiment, tmp_path, caplog):
+    caplog.set_level("INFO")
     few = {"method.static.steps": 2000, "method.static.start.max_gaussians": 300}
     file, words = experiment({"a": {}}, common={**few, "method.deform.steps": 1000})
     (trial,) = read(file, words, tmp_path / "runs").trials
@@ -338,6 +342,8 @@ def test_without_a_past_run_some_steps_are_tried_and_thrown_away(experiment, tmp
     found = cost.estimate([trial], [], probe=True)
     assert 0.01 < found.minutes < 60
     assert found.told == "after 20 steps, scoring not counted"
+    # of a head of 20 steps nothing is said that could frighten
+    assert caplog.messages == ["tries 20 steps of: a, tiny, seed 0"]
     assert not (tmp_path / "runs").exists()
 
 

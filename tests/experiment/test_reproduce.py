@@ -9,7 +9,7 @@ import torch
 from gstalker import cli
 from gstalker import config as configuration
 from gstalker.errors import RunError
-from gstalker.experiment.evaluate import evaluate
+from gstalker.experiment.evaluate import evaluate, read_scores
 from gstalker.experiment.reproduce import reproduce
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import train
@@ -66,6 +66,18 @@ def test_what_differs_is_named_with_what_may_explain_it(run, capsys):
     assert "ours psnr_full" in text
     assert "(2.0 standard errors)" in text
     assert "'torch': '1.0'" in text
+
+
+def test_it_is_scored_as_it_was_and_watched_from_nowhere_else(run):
+    config = run.config_path.read_text()
+    assert "name: csv" in config
+    run.config_path.write_text(config.replace("name: csv", "name: wandb"))
+    evaluate(run, ["ms_ssim=true", "lpips=false", "logger.name=csv"])
+    found = reproduce(run)
+    assert found.same, found.text
+    again = RunFolder(run.path.parent / "reproduced" / run.path.name)
+    assert read_scores(again)["protocol"]["ms_ssim"] is True
+    assert again.config().logger.name == "csv"  # else it would go on in the old run's page
 
 
 def test_an_unfinished_run_cannot_be_made_again(run):

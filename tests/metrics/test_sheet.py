@@ -1,6 +1,7 @@
 """The files of a score sheet, and what they warn of."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from gstalker.errors import GSTalkerError
 from gstalker.metrics.catalogue import METRICS, base_name
 from gstalker.metrics.protocol import Protocol
 from gstalker.metrics.score import Scorer
-from gstalker.metrics.sheet import Sheet, frames_path, read_frames, row_cautions
+from gstalker.metrics.sheet import Sheet, frames_path, read, read_frames, row_cautions
 
 PROTOCOL = Protocol(lpips=False, resamples=20)
 
@@ -85,5 +86,69 @@ def test_faces_missed_are_counted_per_row(capture, tmp_path):
 
 
 def test_missing_values_are_a_sentence(tmp_path):
+    with pytest.raises(GSTalkerError, match="evaluate or score again"):
+        read_frames(tmp_path / "scores.json")
+
+
+def test_what_was_written_is_read(written):
+    path, sheet = written
+    assert read(path) == {**sheet, "capture": {}}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["rows"], 3),
+        (["rows"], {}),
+        (["rows", "pasted"], [1]),
+        (["rows", "pasted", "psnr_full"], None),
+        (["rows", "pasted", "psnr_full", "mean"], "30"),
+        (["rows", "pasted", "psnr_full", "mean"], math.nan),
+        (["rows", "pasted", "psnr_full", "stderr"], []),
+        (["rows", "pasted", "psnr_full", "n"], 10**400),
+        (["protocol"], "x"),
+        (["protocol", "split"], [1]),
+        (["protocol", "size"], 3),
+        (["protocol", "landmark_misses"], 1),
+        (["protocol", "backbones"], "x"),
+        (["protocol", "cautions"], 1),
+        (["capture"], "x"),
+    ],
+)
+def test_scores_that_nobody_wrote_so_are_a_sentence(written, tmp_path, place, value):
+    told = json.loads(written[0].read_text())
+    inner = told
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(told))
+    with pytest.raises(GSTalkerError, match=r"scores\.json is not a scores\.json of gstalker"):
+        read(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000])
+def test_a_file_that_holds_no_object_is_a_sentence(tmp_path, text):
+    path = tmp_path / "scores.json"
+    path.write_text(text)
+    with pytest.raises(GSTalkerError, match=r"scores\.json (cannot be read|is damaged)"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("block", np.zeros(3, np.int64)),
+        ("block", np.array("x")),
+        ("ids", np.zeros((2, 5), np.int64)),
+        ("ids", np.array([{"code": "runs"}], dtype=object)),
+        ("pasted/psnr_full", np.full(10, "a")),
+        ("pasted/psnr_full", np.zeros(9, np.float32)),
+    ],
+)
+def test_values_that_do_not_fit_their_frames_are_a_sentence(written, tmp_path, name, array):
+    with np.load(frames_path(written[0])) as file:
+        arrays = dict(file)
+    np.savez(frames_path(tmp_path / "scores.json"), **{**arrays, name: array})
     with pytest.raises(GSTalkerError, match="evaluate or score again"):
         read_frames(tmp_path / "scores.json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gstalker import cli, report
+from gstalker import cli, files, report
 from gstalker.errors import ConfigError, GSTalkerError, RunError
 from gstalker.report.table import _letter
 
@@ -482,6 +482,74 @@ def test_a_damaged_file_is_a_sentence(make_run, text):
     run = make_run("a", {"psnr_full": entry(30.0)})
     (run / "scores.json").write_text(text)
     with pytest.raises(GSTalkerError, match=r"scores.json"):
+        report.tabulate([run])
+
+
+@pytest.mark.parametrize("name", ["status.json", "provenance.json", "speed.json"])
+@pytest.mark.parametrize("text", ["[1]", "null", '"x"'])
+def test_a_damaged_file_beside_the_scores_is_a_sentence(make_run, name, text):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / name).write_text(text)
+    with pytest.raises(GSTalkerError, match=f"{name} is damaged"):
+        report.tabulate([run])
+
+
+@pytest.mark.parametrize("starts", [3, "x", [1], None])
+def test_starts_that_are_none_are_a_sentence(make_run, starts):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    files.write_json(run / "provenance.json", {"starts": starts})
+    with pytest.raises(GSTalkerError, match="provenance.json is damaged"):
+        report.tabulate([run])
+
+
+def test_films_with_other_peoples_sound_are_said_not_to_be_scored(sweep):
+    assert "are not scored" not in report.tabulate([sweep])
+    told = files.read_json(sweep)
+    told["trials"][0]["driven"] = {"english.wav": "driven/english.mp4"}
+    files.write_json(sweep, told)
+    assert "Films with other people's sound (1 in the runs' driven/)" in report.tabulate([sweep])
+
+
+def test_the_frames_of_every_capture_are_told(make_run):
+    runs = []
+    for capture, ids in (("may", "6818-7499"), ("lieu", "300-329")):
+        words = {"frame_count": 30, "split": {"rule": "test", "ids": ids}, "size": [512, 512]}
+        found = {"landmark_source": "mediapipe", "landmark_misses": {"truth": 2, "ours": 1}}
+        figures = {"psnr_full": entry(30.0)}
+        told = {"fingerprint": "p1", **words, **found}
+        runs.append(make_run(capture, figures, capture=capture, protocol=told))
+    text = report.tabulate(runs, "csv")
+    assert "On may: Frames 6818-7499 (30, test split)" in text
+    assert "On lieu: Frames 300-329 (30, test split)" in text
+    assert "(frames without a face: truth 2)" in text  # ours differs from run to run
+
+
+def test_a_run_of_a_sweep_is_named_by_a_plain_path(sweep, tmp_path):
+    assert f"{tmp_path}/runs/full-may-0," in report.tabulate([sweep], "csv")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("columns", 3), ("trials", [{}]), ("trials", [3]), ("rows", [3]), ("rows", 1)],
+)
+def test_a_damaged_sweep_is_a_sentence(sweep, key, value):
+    files.write_json(sweep, {**files.read_json(sweep), key: value})
+    with pytest.raises(RunError, match="sweep.json is damaged"):
+        report.tabulate([sweep])
+
+
+def test_a_seed_that_is_no_number_is_a_sentence(sweep):
+    told = files.read_json(sweep)
+    told["trials"][0]["seed"] = "x"
+    files.write_json(sweep, told)
+    with pytest.raises(RunError, match="sweep.json is damaged"):
+        report.tabulate([sweep])
+
+
+def test_a_config_that_holds_itself_is_a_sentence(make_run):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / "config.yaml").write_text("&a {capture: x, seed: 1, method: *a}")
+    with pytest.raises(RunError, match="is not a run's config"):
         report.tabulate([run])
 
 

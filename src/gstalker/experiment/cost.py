@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import statistics
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +14,8 @@ from gstalker.errors import GSTalkerError
 from gstalker.experiment.plan import Trial
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import chosen_stages, make_method, train
+
+log = logging.getLogger(__name__)
 
 PROBE_STEPS = 20
 Kind = tuple[str, str]
@@ -106,7 +110,8 @@ def _middle(rates: Sequence[Rate]) -> Rate:
 def _probe(trials: Sequence[Trial]) -> Rate | None:
     """Some steps of every stage of the first trial that can take them, then thrown away."""
     for trial in trials:
-        with tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
+        log.info("tries %d steps of: %s", PROBE_STEPS, trial.name)
+        with _unheard(), tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
             try:
                 status = train(replace(trial.config, runs=folder), at_most=PROBE_STEPS).status()
             except GSTalkerError:
@@ -120,10 +125,22 @@ def _of_stages(status: Mapping[str, Any], fact: str) -> dict[str, Any]:
     return {name.removesuffix(fact): v for name, v in status.items() if name.endswith(fact)}
 
 
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """What some steps say of a head's health would only frighten."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _seconds(trial: Trial, rate: Rate) -> float:
     """Left to spend on one trial; a stage whose rate nobody knows costs as the dearest known."""
     try:
-        method, _ = make_method(trial.config, open_capture(trial.config))
+        with _unheard():
+            method, _ = make_method(trial.config, open_capture(trial.config))
     except GSTalkerError:
         return 0.0  # it will fail at once
     status, total = trial.run.status(), rate.evaluate_s or 0.0

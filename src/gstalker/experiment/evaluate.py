@@ -7,7 +7,6 @@ mouth that follows the sound: what ``ours`` has over the controls is what was le
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,15 +22,15 @@ from gstalker import files
 from gstalker.data.capture import Capture
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
-from gstalker.errors import RunError
+from gstalker.errors import GSTalkerError, RunError
 from gstalker.experiment.loggers import log_scores
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
+from gstalker.metrics import sheet
 from gstalker.metrics.protocol import Protocol, sentence
 from gstalker.metrics.ridge import yardstick
 from gstalker.metrics.score import Scorer
-from gstalker.metrics.sheet import Sheet
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +70,12 @@ def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str
     dataset = FrameDataset(capture, features)
     _, test_ids = capture.split()
     whole = Capture.open(config.capture)  # regions do not depend on how much was trained on
-    sheet = Sheet(Scorer(whole, test_ids, protocol))
+    found = sheet.Sheet(Scorer(whole, test_ids, protocol))
     for name, pictures in _rows(method.load, run.path, dataset, test_ids):
         shown = tqdm(pictures, total=len(test_ids), desc=name, unit="frame")
         kept = _keep(shown, test_ids, run.frames_path) if name == "ours" else shown
-        sheet.add(name, kept)
-    scores = sheet.write(
+        found.add(name, kept)
+    scores = found.write(
         run.scores_path,
         run=run.path.name,
         capture={"name": capture.name, "content_id": capture.content_id},
@@ -132,16 +131,12 @@ def read_scores(run: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: it was not evaluated yet, or the file is damaged.
     """
+    if not run.scores_path.is_file():
+        raise RunError(f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}")
     try:
-        return json.loads(run.scores_path.read_text())
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}"
-        ) from error
-    except ValueError as error:
-        raise RunError(
-            f"{run.scores_path} is damaged; run: gstalker evaluate {run.path}"
-        ) from error
+        return sheet.read(run.scores_path)
+    except GSTalkerError as error:
+        raise RunError(f"{error}\n  Run: gstalker evaluate {run.path}") from error
 
 
 def summary(scores: dict[str, Any]) -> str:

@@ -73,7 +73,8 @@ def look(path: Path, protocol: Protocol) -> Foreign:
 
 
 def _folder(path: Path) -> Foreign:
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+    seen = (file for file in path.iterdir() if not file.name.startswith("."))
+    found = sorted(file for file in seen if file.suffix.lower() in PICTURES)
     if not found:
         raise MediaError(f"{path} holds no pictures; give numbered .png or .jpg files, or an mp4.")
     by_number: dict[int, Path] = {}
@@ -103,9 +104,24 @@ def _folder(path: Path) -> Foreign:
 def _read(file: Path) -> np.ndarray:
     try:
         with Image.open(file) as picture:
+            _refuse_kind(picture, file)
             return np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError) as error:
         raise MediaError(f"{file} cannot be read as a picture ({error}).") from error
+
+
+def _refuse_kind(picture: Image.Image, file: Path) -> None:
+    """Refuse pictures whose 8 bits of red, green and blue are not told."""
+    if picture.mode[:1] in "IF":
+        raise MediaError(
+            f"{file} has more than 8 bits; the capture's frames have 8.\n"
+            "  Convert the pictures to 8 bits, and say how in your paper."
+        )
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+        raise MediaError(
+            f"{file} is transparent in places, and what lies behind it is not known.\n"
+            "  Put the pictures over their background first."
+        )
 
 
 def _video(path: Path, protocol: Protocol) -> Foreign:

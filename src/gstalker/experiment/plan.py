@@ -203,6 +203,14 @@ def _check(experiment: ExperimentFile) -> None:
     speech = experiment.speech
     if not experiment.captures:
         raise ConfigError("no capture is named.\n  Add captures=FOLDER,FOLDER")
+    if not experiment.rows or not experiment.seeds:
+        lacking = "seeds: there is none" if experiment.rows else "rows: there is none"
+        raise ConfigError(f"{lacking}, so nothing would run.")
+    for key in ("captures", "seeds"):
+        several = getattr(experiment, key)
+        twice = [value for k, value in enumerate(several) if value in several[:k]]
+        if twice:
+            raise ConfigError(f"{key}: {twice[0]} stands there twice; a table counts it once.")
     if len({Path(path).stem for path in speech}) < len(speech):
         raise ConfigError(f"speech: two files have the same name: {', '.join(speech)}")
     for path in speech:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,9 @@ from typing import Any
 
 import torch
 
-from gstalker import files
+from gstalker.config import Named
 from gstalker.errors import RunError
-from gstalker.experiment.evaluate import evaluate, read_scores
+from gstalker.experiment.evaluate import MAY_BE_CHOSEN, evaluate, read_scores
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import chosen_stages, make_method, train
 from gstalker.stages.handoff import load_tensors
@@ -66,7 +67,8 @@ def reproduce(
     lacking = [name for name in artefacts if not (old.path / name).exists()]
     if lacking:
         raise RunError(f"{old.path} is not finished: it lacks {lacking[0]}. Run gstalker train.")
-    again = dataclasses.replace(config, runs=str(folder))
+    # The same run's name would go on in its page at Weights & Biases, so only files are written.
+    again = dataclasses.replace(config, runs=str(folder), logger=Named("csv"))
     if RunFolder.create(again, capture).path.name != old.path.name:
         raise RunError(
             f"the capture {capture.folder} is not the one that {old.path.name} was trained on.\n"
@@ -74,8 +76,14 @@ def reproduce(
         )
     new = train(again)
     if old.scores_path.exists():
-        evaluate(new, where)
+        evaluate(new, [*where, *_measured(old)])
     return compare(old, new, artefacts)
+
+
+def _measured(run: RunFolder) -> list[str]:
+    """What was chosen when a run was scored, as ``key=value``."""
+    chosen = read_scores(run)["protocol"]
+    return [f"{key}={json.dumps(chosen[key])}" for key in MAY_BE_CHOSEN if key in chosen]
 
 
 def compare(old: RunFolder, new: RunFolder, artefacts: Sequence[str]) -> Comparison:
@@ -155,9 +163,7 @@ def _nan(value: Any) -> bool:
 
 
 def _reasons(old: RunFolder, new: RunFolder) -> list[str]:
-    before, after = (
-        files.read_json(run.path / "provenance.json")["starts"][-1] for run in (old, new)
-    )
+    before, after = ([{}, *run.starts()][-1] for run in (old, new))
     return [
         f"  {key}: {before.get(key)} and {after.get(key)}"
         for key in MADE_BY

@@ -113,7 +113,19 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """What ``status.json`` holds; empty where nothing was recorded yet."""
         path = self.path / "status.json"
-        return files.read_json(path) if path.exists() else {}
+        return files.read_object(path) if path.exists() else {}
+
+    def starts(self) -> list[dict[str, Any]]:
+        """What ``provenance.json`` tells of each start of training; empty if it is not there.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        path = self.path / "provenance.json"
+        told = files.read_object(path).get("starts") if path.is_file() else []
+        if not isinstance(told, list) or not all(isinstance(start, dict) for start in told):
+            raise RunError(f"{path} is damaged: its starts are not a list of objects.")
+        return told
 
     def record(self, state: State, **facts: Any) -> None:
         """Write ``status.json``; keeps what earlier records said, but for why they ended."""

@@ -6,6 +6,7 @@ it holds one array per row and metric, so that two rows can be compared frame by
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from gstalker import files
 from gstalker.errors import GSTalkerError
 from gstalker.metrics.catalogue import meanings
 from gstalker.metrics.pairs import Scores, Values
+from gstalker.metrics.protocol import sentence
 from gstalker.metrics.score import Frames, Scorer
 
 PASTED_SHARE = 0.25
@@ -88,6 +90,38 @@ def frames_path(scores: Path) -> Path:
     return scores.with_name(f"{scores.stem}_frames.npz")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A ``scores.json``, whoever wrote it, in a shape that readers may rely on.
+
+    ``rows`` and ``protocol`` are there, every figure is an object, and what it has of ``mean``,
+    ``stderr`` and ``n`` are numbers.
+
+    Raises:
+        GSTalkerError: the file is not there, or is not one of ours.
+    """
+    told = files.read_object(path)
+    told["protocol"] = told.get("protocol") or {}
+    told["capture"] = told.get("capture") or {}
+    try:
+        for row in told["rows"].values():
+            for figure in row.values():
+                for key in ("mean", "stderr", "n"):
+                    value = figure.get(key)
+                    if value is not None and not math.isfinite(value):
+                        raise ValueError(f"{key} is {value}")
+        if not told["rows"]:
+            raise ValueError("no rows")
+        list(map(str, dict(told["protocol"]).get("cautions") or []))
+        str(told["capture"].get("name"))
+        if "split" in told["protocol"]:
+            sentence(told["protocol"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise GSTalkerError(
+            f"{path} is not a scores.json of gstalker evaluate or score ({error!r})."
+        ) from error
+    return told
+
+
 def read_frames(scores: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Values]]:
     """The values of every frame behind a ``scores.json``.
 
@@ -107,13 +141,28 @@ def read_frames(scores: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Values]
             for name in arrays.files:
                 row, slash, metric = name.rpartition("/")
                 if slash:
-                    rows.setdefault(row, {})[metric] = arrays[name]
-            return arrays["ids"], arrays["block"], rows
+                    rows.setdefault(row, {})[metric] = _flat(arrays[name], "f")
+            ids, block = (_flat(arrays[name], "iu") for name in ("ids", "block"))
+        lengths = {len(v) for row in rows.values() for v in row.values()} | {len(block)}
+        if lengths != {len(ids)}:
+            raise ValueError("its arrays are not all as long as ids")
+        return ids, block, rows
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise GSTalkerError(
             f"{path} cannot be read ({type(error).__name__}).\n"
             "  It is written beside scores.json; evaluate or score again."
         ) from error
+
+
+def _flat(array: Any, kinds: str) -> np.ndarray:
+    """An array of one axis and of the kind of number that it should hold.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in kinds:
+        raise ValueError("a member is no such array")
+    return array
 
 
 def row_cautions(name: str, row: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,4 +82,6 @@ def tabulate(
         over=over,
         against=against,
     )
+    if asked.unscored:
+        made = replace(made, beneath=(asked.unscored, *made.beneath))
     return formats.FORMATS[form](made)

@@ -32,6 +32,4 @@ def read(trial: Trial, metric: str) -> PerFrame | str:
     values = rows.get(trial.entry, {}).get(metric)
     if values is None:
         return f"{metric} has no values per frame in {sheet.frames_path(trial.scores).name}"
-    if ids.shape != values.shape or values.ndim != 1:
-        return f"{trial.scores} is damaged: {metric} has {values.shape}, the frames {ids.shape}"
     return PerFrame(ids, block, values.astype(np.float64))

@@ -18,12 +18,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: it is damaged.
     """
+    import json
+
     import yaml
 
     path = folder / "config.yaml"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is
     try:
         told = yaml.load(path.read_text(), loader)  # noqa: S506, both loaders are safe
+        json.dumps(told, default=str)  # refuses a part that holds itself
         return {**told, "capture": str(told["capture"]), "seed": int(told["seed"])}
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise RunError(f"{path} is not a run's config ({type(error).__name__}).") from error

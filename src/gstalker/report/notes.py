@@ -74,7 +74,7 @@ def _protocol_lines(rows: Sequence[Row]) -> list[str]:
     for number, (key, words) in enumerate(known.items()):
         first = next(iter(known.values()))
         if number == 0 and "split" in words:
-            told.append(protocol.sentence({**words, "cautions": []}))
+            told += _of_captures(rows, key)
         elif number == 0:
             knobs = [
                 f"{k} {json.dumps(v) if isinstance(v, dict | list) else v}"
@@ -88,6 +88,18 @@ def _protocol_lines(rows: Sequence[Row]) -> list[str]:
             told.append(f"Protocol {key[:12]} differs: {'; '.join(lines)}.")
     cautions = [str(c) for row in rows for t in row.trials for c in t.words.get("cautions") or ()]
     return told + [f"Caution: {text}." for text in dict.fromkeys(cautions)]
+
+
+def _of_captures(rows: Sequence[Row], key: str) -> list[str]:
+    """One protocol as it was carried out on each capture; faces missed are those of the truth."""
+    there = (t for row in rows for t in row.trials if t.protocol == key and "split" in t.words)
+    words = {trial.capture: trial.words for trial in there}
+    told = []
+    for capture, mine in words.items():
+        misses = {k: v for k, v in mine.get("landmark_misses", {}).items() if k == "truth"}
+        whole = protocol.sentence({**mine, "landmark_misses": misses, "cautions": []})
+        told.append(f"On {capture}: {whole}" if len(words) > 1 else whole)
+    return told
 
 
 def made_of(rows: Sequence[Row]) -> list[str]:

@@ -8,6 +8,7 @@ stays, with the reason.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Literal
 from gstalker import files
 from gstalker.errors import ConfigError, GSTalkerError, RunError
 from gstalker.experiment.runs import RunFolder
+from gstalker.metrics import sheet
 from gstalker.report import naming, protocols
 from gstalker.report.costs import costs
 
@@ -29,6 +31,11 @@ CONTROLS = {
     "shuffled_audio": "shuffled sound",
     "mean_frame": "mean frame",
 }
+
+_OF_TEST_FRAMES = (
+    "All figures are of test frames with their own sound. Films with other people's sound ({} in "
+    "the runs' driven/) have no truth and are not scored."
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class Asked:
 
     title: str = ""
     columns: tuple[str, ...] = ()
+    unscored: str = ""
+    """What it made and no figure of the table is about; empty if nothing."""
 
 
 def rows(
@@ -103,8 +112,8 @@ def rows(
         if sweep is None:
             loose += _loose(path)
         else:
-            found += _of_sweep(sweep)
-            asked = _asked(sweep)
+            swept, asked = _of_sweep(sweep)
+            found += swept
     loose = list({(t.source.resolve(), t.entry): t for t in loose}.values())
     named = [trial.foreign or trial.entry != OURS for trial in loose]
     found += _of_runs([t for t, by_name in zip(loose, named, strict=True) if not by_name])
@@ -144,32 +153,35 @@ def find_sweep(path: Path, runs: Path) -> Path | None:
     )
 
 
-def _of_sweep(path: Path) -> list[Row]:
-    plan = files.read_json(path)
+def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
+    """A sweep's rows, and the title and columns that its experiment asks for."""
+    plan = files.read_object(path)
     try:
         names = [str(row["name"]) for row in plan["rows"]]
-        trials = [(str(t["row"]), t) for t in plan["trials"]]
-        known = {name: [_planned(t, path) for row, t in trials if row == name] for name in names}
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error!r} is missing in it.") from error
-    return [Row(name, "trained here", tuple(known[name])) for name in names]
+        planned = [
+            (str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name, int(t["seed"]))
+            for t in plan["trials"]
+        ]
+        films = sum(len(t.get("driven") or ()) for t in plan["trials"])
+        asked = Asked(
+            str(plan.get("title") or ""),
+            tuple(map(str, plan.get("columns") or ())),
+            _OF_TEST_FRAMES.format(films) if films else "",
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RunError(f"{path} is damaged ({error!r}).\n  Sweep again.") from error
+    found = [(row, _planned(path, run, capture, seed)) for row, run, capture, seed in planned]
+    trials = {name: tuple(t for row, t in found if row == name) for name in names}
+    return [Row(name, "trained here", trials[name]) for name in names], asked
 
 
-def _planned(trial: dict[str, Any], sweep: Path) -> Trial:
+def _planned(sweep: Path, told: Path, capture: str, seed: int) -> Trial:
     """A trial of a sweep, started or not."""
-    told = Path(str(trial["run"]))
-    run = next((p for p in (sweep.parent / told, told) if p.is_dir()), told)
-    capture = Path(str(trial["capture"])).name
+    beside = Path(os.path.normpath(sweep.parent / told))
+    run = next((p for p in (beside, told) if p.is_dir()), told)
     if (run / "config.yaml").is_file():
-        return replace(of_run(RunFolder(run)), seed=int(trial["seed"]))
-    return Trial(run, capture, seed=int(trial["seed"]), missing="not started")
-
-
-def _asked(sweep: Path) -> Asked:
-    """Title and columns that the experiment asks for."""
-    plan = files.read_json(sweep)
-    columns = plan.get("columns") or ()
-    return Asked(str(plan.get("title") or ""), tuple(map(str, columns)))
+        return replace(of_run(RunFolder(run)), seed=seed)
+    return Trial(run, capture, seed=seed, missing="not started")
 
 
 # ---------------------------------------------------------------------- runs and videos
@@ -209,34 +221,24 @@ def of_scores(path: Path) -> list[Trial]:
     """A trial for ``ours`` of a run, or one for each row of anything else.
 
     Raises:
-        RunError: the file is not one of ours.
+        GSTalkerError: the file is not one of ours.
     """
-    told = files.read_json(path)
-    try:
-        entries, words = dict(told["rows"]), dict(told.get("protocol") or {})
-        capture = told.get("capture") or {}
-        trial = Trial(
-            path,
-            str(capture.get("name", "?")),
-            str(capture.get("content_id", "")),
-            foreign="scored" in told,
-            protocol=protocols.fingerprint(told),
-            words=words,
-        )
-        own = OURS in entries and not trial.foreign
-        names = [OURS] if own else list(entries)
-        if not names:
-            raise ValueError("no rows")
-        return [replace(trial, entry=name, figures=dict(entries[name])) for name in names]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"{path} is not a scores.json of gstalker evaluate or score ({error!r})."
-        ) from error
+    told = sheet.read(path)
+    capture, entries = told["capture"], told["rows"]
+    trial = Trial(
+        path,
+        str(capture.get("name", "?")),
+        str(capture.get("content_id", "")),
+        foreign="scored" in told,
+        protocol=protocols.fingerprint(told),
+        words=told["protocol"],
+    )
+    names = [OURS] if OURS in entries and not trial.foreign else list(entries)
+    return [replace(trial, entry=name, figures=dict(entries[name])) for name in names]
 
 
 def _why_unscored(run: RunFolder) -> str:
-    status = run.path / "status.json"
-    told = files.read_json(status) if status.is_file() else {}
+    told = run.status()
     state = str(told.get("state") or "not started")
     if state == "done":
         return "trained, not evaluated"
@@ -295,7 +297,7 @@ def _controls(row: Row) -> Iterator[Row]:
 def _control(trial: Trial, entry: str) -> Trial:
     if trial.missing:
         return trial
-    entries = files.read_json(trial.scores)["rows"]
+    entries = sheet.read(trial.scores)["rows"]
     if entry not in entries:
         return replace(trial, entry=entry, figures={}, missing=f"no row {entry!r} in its scores")
     return replace(trial, entry=entry, figures=dict(entries[entry]))

@@ -17,6 +17,7 @@ from gstalker import files, pages
 from gstalker.data.capture import FPS, Capture
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.experiment.runs import RunFolder
+from gstalker.metrics import sheet
 from gstalker.report import costs, curves, formats, frames, pictures, sources, vocabulary
 from gstalker.report import table as tables
 from gstalker.report.frames import PerFrame
@@ -170,7 +171,7 @@ def _regions(trial: Trial) -> str:
 
 
 def _entries(trial: Trial) -> dict[str, dict]:
-    entries = files.read_json(trial.scores)["rows"]
+    entries = sheet.read(trial.scores)["rows"]
     return {entry: entries[entry] for entry in CONTROLS if entry in entries}
 
 
@@ -230,8 +231,7 @@ def _provenance(run: RunFolder, trial: Trial) -> str:
         told = f"{entry['mean']:.{column.digits}f} {column.unit}" if "mean" in entry else ""
         rows.append((column.title, told or f"n/a: {entry['reason']}"))
     rows += [
-        ("command", f"{start.get('command')} ({start.get('stage')})")
-        for start in costs.starts(run.path)
+        ("command", f"{start.get('command')} ({start.get('stage')})") for start in run.starts()
     ]
     rows.append(("capture's content", trial.content_id or "n/a: not evaluated"))
     text = html.escape(run.config_path.read_text())

@@ -62,7 +62,7 @@ def compose(lab):
 
 def test_defaults_hold_where_nothing_is_said(compose):
     run = compose()
-    assert (run.seed, run.runs, run.stages) == (0, "runs", ("static", "deform"))
+    assert (run.seed, run.runs, run.stages) == (0, "runs", None)
     assert run.method.config.deform.steps == 10
 
 

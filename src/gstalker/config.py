@@ -54,8 +54,8 @@ class RunConfig:
     """Of every random choice."""
     runs: str = field(default="runs", metadata=_WHERE)
     """Where run folders go."""
-    stages: tuple[str, ...] = ("static", "deform")
-    """Which of the method's stages to train; the method orders them."""
+    stages: tuple[str, ...] | None = None
+    """Which of the method's stages to train; the method orders them; null: all of them."""
     method: Any = field(default_factory=lambda: Choice("gstalker"))
     """The method and all its values."""
     logger: Named = field(default_factory=lambda: Named("csv"), metadata=_WHERE)
@@ -72,8 +72,8 @@ class RunConfig:
             raise ConfigError(f"threads is {self.threads}; give at least 1, or null.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more.")
-        if not self.stages:
-            raise ConfigError("stages is empty; give for example: 'stages=[static,deform]'")
+        if self.stages is not None and not self.stages:
+            raise ConfigError("stages is empty; name one, or leave it null for all of them.")
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def _explain(error: OmegaConfBaseException, layer: _Layer) -> str:
 def as_dict(config: RunConfig) -> dict[str, Any]:
     """Plain values, the method's beside its name, as they stand in YAML."""
     plain = dataclasses.asdict(config)
-    plain["stages"] = list(config.stages)
+    plain["stages"] = None if config.stages is None else list(config.stages)
     plain["method"] = {"name": config.method.name, **plain["method"]["config"]}
     return json.loads(json.dumps(plain))
 

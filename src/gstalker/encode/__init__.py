@@ -18,6 +18,7 @@ ENCODERS = {
     "native": "gstalker.encode.native:NativeHashTriPlane",
     "tinycudann": "gstalker.encode.tinycudann:TinyHashTriPlane",
     "frequency": "gstalker.encode.frequency:Frequency",
+    "planes": "gstalker.encode.planes:ProductTriPlane",
 }
 """Encoders by name; ``auto`` takes the fastest hash tri-plane that is here."""
 

@@ -22,7 +22,7 @@ from gstalker.data.capture import Capture
 from gstalker.errors import RunError
 from gstalker.experiment.evaluate import evaluate, read_scores
 from gstalker.experiment.runs import RunFolder
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import chosen_stages, make_method, train
 from gstalker.stages.handoff import load_tensors
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def reproduce(
     if folder.resolve() == old.path.parent.resolve():
         raise RunError(f"{folder} holds the run itself; name another folder with -o.")
     method, _ = make_method(config, capture)
-    artefacts = [plan.artefact for plan in method.stages() if plan.name in config.stages]
+    artefacts = [plan.artefact for _, plan in chosen_stages(method, config)]
     lacking = [name for name in artefacts if not (old.path / name).exists()]
     if lacking:
         raise RunError(f"{old.path} is not finished: it lacks {lacking[0]}. Run gstalker train.")

@@ -71,23 +71,33 @@ def train(config: RunConfig) -> RunFolder:
     run = RunFolder.create(config, capture)
     method, features = make_method(config, capture)
     data = CaptureDataModule(capture, features=features, seed=config.seed)
-    plans = list(method.stages())
-    unknown = set(config.stages) - {plan.name for plan in plans}
-    if unknown:
-        raise ConfigError(
-            f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
-            + ", ".join(plan.name for plan in plans)
-        )
+    plans = chosen_stages(method, config)
     _say_yardstick(capture, features)
-    for place, plan in enumerate(plans):
-        if plan.name not in config.stages:
-            continue
+    for place, plan in plans:
         if (run.path / plan.artefact).exists():
             log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)
             continue
         _fit(plan, config, run, data, seed=config.seed * 1000 + place)
     run.record("done")
     return run
+
+
+def chosen_stages(method: Method, config: RunConfig) -> list[tuple[int, StagePlan]]:
+    """The method's stages that a config asks for, each with its place among all of them.
+
+    Raises:
+        ConfigError: the method has no such stage.
+    """
+    plans = list(method.stages())
+    names = [plan.name for plan in plans]
+    chosen = names if config.stages is None else config.stages
+    unknown = set(chosen) - set(names)
+    if unknown:
+        raise ConfigError(
+            f"stages: {', '.join(sorted(unknown))} unknown; {config.method.name} has: "
+            + ", ".join(names)
+        )
+    return [(place, plan) for place, plan in enumerate(plans) if plan.name in chosen]
 
 
 def _fit(

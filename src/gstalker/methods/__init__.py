@@ -18,7 +18,12 @@ from torch import Tensor
 from gstalker.data.capture import Capture
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
-METHODS = {"gstalker": "gstalker.methods.gstalker:GSTalker"}
+METHODS = {
+    "gstalker": "gstalker.methods.gstalker:GSTalker",
+    "talkinggaussian": "gstalker.methods.talkinggaussian:TalkingGaussian",
+    "gaussiantalker": "gstalker.methods.gaussiantalker:GaussianTalker",
+    "blendshape_gaussians": "gstalker.methods.blendshape_gaussians:BlendshapeGaussians",
+}
 """Methods by name."""
 
 

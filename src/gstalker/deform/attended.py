@@ -8,7 +8,6 @@ sound and of the eye opening arrives there; a perceptron makes changes of all of
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,10 +78,10 @@ class AttendedField(nn.Module):
         gain = torch.tensor([g for gain in gains.values() for g in gain])
         self.register_buffer("gain", gain, persistent=False)
         sizes = (width + sound + eyes, hidden, hidden, sum(widths))
-        self.layers = nn.ModuleList(
+        self.first, self.second, self.last = (
             nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)
         )
-        nn.init.normal_(self.layers[-1].weight, std=1e-3)  # stillness, with a way out of it
+        nn.init.normal_(self.last.weight, std=1e-3)  # stillness, with a way out of it
 
     def encode(self, means: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features of positions in head space."""
@@ -117,8 +116,8 @@ class AttendedField(nn.Module):
         return Changes(self._decode(torch.cat(parts, dim=1)), self.columns)
 
     def _decode(self, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
-        w1, w2, w3 = (layer.weight for layer in self.layers)
-        w3 = w3 * self.gain[:, None]
+        w1, w2 = self.first.weight, self.second.weight
+        w3 = self.last.weight * self.gain[:, None]
         if kernels.perceptron_fits(x, len(w1), len(w3)):
             none = [x.new_zeros(len(w)) for w in (w1, w2, w3)]
             return kernels.perceptron(x, w1, none[0], w2, none[1], w3, none[2])
@@ -132,7 +131,6 @@ def _bottleneck(*widths: int) -> nn.Sequential:
     )
 
 
-def middle(points: Float[Tensor, "N 3"] | Sequence[Sequence[float]]) -> Float[Tensor, " 3"]:
+def middle(points: Float[Tensor, "N 3"]) -> Float[Tensor, " 3"]:
     """Middle of the box around points: where a field's planes are laid."""
-    at = torch.as_tensor(points, dtype=torch.float32)
-    return (at.amin(0) + at.amax(0)) / 2
+    return (points.amin(0) + points.amax(0)) / 2

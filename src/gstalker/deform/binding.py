@@ -1,9 +1,9 @@
 """Gaussians bound to a face mesh: when its triangles move, turn and grow, so do they.
 
-Each lies at a place in the nearest triangle and keeps its offset from it in the triangle's own frame
-(as GaussianAvatars binds them, Qian et al. 2024). Farther off the hold fades, so hair and
-neck stay. On top of that each has a few blendshapes of its own, which say how it moves, reshapes and
-recolours with a latent pose: what a mesh cannot tell (GaussianTalker 2404.14037, abstract).
+Each lies at a place in the nearest triangle and keeps its offset from it in the triangle's own
+frame (as GaussianAvatars binds them, Qian et al. 2024). Farther off the hold fades, so that hair
+and neck stay. On top of that each has a few blendshapes of its own, which say how it moves,
+reshapes and recolours with a latent pose: what a mesh cannot tell (GaussianTalker 2404.14037).
 """
 
 from __future__ import annotations

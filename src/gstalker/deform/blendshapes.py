@@ -1,7 +1,7 @@
 """A face mesh, the shapes that it is blended of, and how much of each was seen in every frame.
 
-Two sources: the speaker's own landmarks, whose main ways of moving become the shapes; or the file of
-an open morphable face, fitted to the speaker's face at rest and then to each frame's landmarks.
+Two sources: the speaker's own landmarks, whose main ways of moving become the shapes; or the file
+of an open morphable face, fitted to the speaker's face at rest and then to each frame's landmarks.
 Depth is not seen, so displacements are those across the view.
 """
 
@@ -22,7 +22,7 @@ from gstalker.errors import CaptureError, ConfigError
 OPENEST_SHARE = 0.05
 """Of the training frames, the widest open mouths: on their mean shape the lips lie apart."""
 MODEL_KEYS = ("neutral", "exp_delta", "id_delta", "quads", "landmarks68")
-"""Arrays of a morphable face's file: ``[V, 3]``, ``[E, V, 3]``, ``[I, V, 3]``, ``[Q, 4]``, ``[68]``."""
+"""A morphable face's arrays: ``[V, 3]``, ``[E, V, 3]``, ``[I, V, 3]``, ``[Q, 4]``, ``[68]``."""
 IDENTITY_RIDGE, EXPRESSION_RIDGE = 0.3, 0.3
 """Centimetres of misfit that a unit of identity, and of expression, is worth."""
 _ROUNDS = 5

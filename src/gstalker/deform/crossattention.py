@@ -180,11 +180,12 @@ class CanonicalHeads(nn.Module):
     def __init__(self, dim: int, harmonics: int, hidden: int) -> None:
         super().__init__()
         self.harmonics = harmonics
-        self.opacity = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        solid = nn.Linear(hidden, 1)
+        nn.init.constant_(solid.bias, 2.0)  # solid, with a gradient left
+        self.opacity = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), solid)
         self.colour = nn.Sequential(
             nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, 3 * harmonics)
         )
-        nn.init.constant_(self.opacity[-1].bias, 2.0)  # solid, with a gradient left
 
     def forward(self, features: Float[Tensor, "N D"]) -> tuple[Tensor, Tensor]:
         """Logits ``[N]`` and harmonics ``[N, K, 3]``."""

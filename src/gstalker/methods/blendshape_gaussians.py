@@ -2,8 +2,8 @@
 
 Of two papers with this name it is the speaker-specific one; the other is ``gaussiantalker``. Only
 its abstract was to be had: Gaussians bound to a parametric face, a translator from sound to the
-speaker's motion, blendshapes of the speaker's own for detail. Sizes and rates are ours. The face is
-the speaker's own landmarks and how they move, or an open morphable model, in place of a licensed one.
+speaker's motion, blendshapes of the speaker's own for detail. Sizes and rates are ours. The face
+is the speaker's own landmarks and how they move, or an open morphable model, not a licensed one.
 """
 
 from __future__ import annotations

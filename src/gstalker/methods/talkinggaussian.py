@@ -14,6 +14,7 @@ from pathlib import Path
 
 import lightning as L
 import numpy as np
+import torch
 
 from gstalker import face as layouts
 from gstalker.callbacks.curriculum import DrawInOrder
@@ -57,7 +58,13 @@ def _mouth_field() -> AttendedConfig:
     # Their base of 64 is above their finest of 57.6, so their levels get coarser; the same sizes.
     planes = EncoderConfig(levels=12, log2_table=17, base=58, finest=64)
     return AttendedConfig(
-        planes, hidden=32, attention=0, eye_attention=0, means=(0.2, 1.0, 0.2), scales=0, quats=0
+        planes,
+        hidden=32,
+        attention=0,
+        eye_attention=0,
+        means=(0.2, 1.0, 0.2),
+        scales=0.0,
+        quats=0.0,
     )
 
 
@@ -147,7 +154,7 @@ class TalkingGaussian(Portrait):
 
     def _face_branch(self, cloud: GaussianCloud) -> BranchStage:
         body = Body(cloud, self.rest_viewmat, self.poses, self.config.face.torso)
-        centre = middle(self.capture.mesh.tolist())
+        centre = middle(torch.from_numpy(self.capture.mesh))
         config = self.config.face
         return BranchStage(
             body, self.ears(config.audio), centre, self.rasterizer, config, self.mask, (TORSO, HEAD)
@@ -155,7 +162,7 @@ class TalkingGaussian(Portrait):
 
     def _mouth_branch(self, cloud: GaussianCloud) -> BranchStage:
         body = Body(cloud, self.rest_viewmat, self.poses)
-        centre = middle(self.capture.mesh.tolist())
+        centre = middle(torch.from_numpy(self.capture.mesh))
         config = self.config.mouth
         return BranchStage(
             body, self.ears(config.audio), centre, self.rasterizer, config, self.mask, (MOUTH,)

@@ -114,6 +114,8 @@ class BranchStage(TalkingStage):
         self.field = AttendedField(centre, audio.dim, config.field)
         self.mask, self.shows = mask, tuple(shows)
         self._patch = LatePatch(config.perceptual, config.steps)
+        self.partial = True
+        """Its pictures lack what the other branch shows."""
         self._rest: tuple[Rows, Tensor, Any] | None = None
 
     @property

@@ -87,9 +87,23 @@ class _CrossStage(TalkingStage):
 
     config: CrossStageConfig
 
-    def __init__(self, body: Body, planes: Planes, rasterizer: Rasterizer, code_dim: int) -> None:
+    def __init__(
+        self,
+        body: Body,
+        planes: Planes,
+        rasterizer: Rasterizer,
+        config: CrossStageConfig,
+        code_dim: int,
+    ) -> None:
         super().__init__(rasterizer, code_dim)
+        self.config = config
         self.body, self.planes = body, planes
+        self._seed = torch.initial_seed() % 2**32
+        self._patch = LatePatch(config.perceptual, config.steps)
+
+    def on_train_batch_start(self, batch: FrameBatch, batch_idx: int) -> None:
+        """Dropout follows from the step, so that a run that was killed goes on as it would have."""
+        torch.manual_seed(self._seed + self.global_step)
 
     @property
     def cloud(self) -> GaussianCloud:
@@ -159,11 +173,9 @@ class CanonicalStage(_CrossStage):
         cross: CrossConfig,
         config: CrossStageConfig,
     ) -> None:
-        super().__init__(body, planes, rasterizer, 0)
-        self.config = config
+        super().__init__(body, planes, rasterizer, config, 0)
         terms = harmonics.count(self.cloud.sh_degree)
         self.heads = CanonicalHeads(planes.dim, terms, cross.hidden)
-        self._patch = LatePatch(config.perceptual, config.steps)
 
     def hear(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B 0"]:
         """Nothing."""
@@ -212,12 +224,10 @@ class FineStage(_CrossStage):
         cross: CrossConfig,
         config: FineConfig,
     ) -> None:
-        super().__init__(body, planes, rasterizer, audio.dim + 1)
-        self.config = config
+        super().__init__(body, planes, rasterizer, config, audio.dim + 1)
         self.audio = audio
         terms = harmonics.count(self.cloud.sh_degree)
         self.attention = CrossAttention(planes.dim, audio.dim, terms, cross)
-        self._patch = LatePatch(config.perceptual, config.steps)
 
     def hear(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
         """The sound's code, then the eye opening as it is."""

@@ -51,9 +51,9 @@ def decaying(
     """
 
     def falling(group: Mapping[str, Any]) -> Callable[[int], float]:
-        named = isinstance(final_share, Mapping)
-        share = final_share.get(group["name"], 1.0) if named else final_share
-        return lambda step: float(share) ** min(step / max(steps, 1), 1.0)
+        own = final_share
+        share = own.get(group["name"], 1.0) if isinstance(own, Mapping) else own
+        return lambda step: share ** min(step / max(steps, 1), 1.0)
 
     schedule = LambdaLR(optimizer, [falling(group) for group in optimizer.param_groups])
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -72,8 +72,8 @@ class StagePerformer:
         self, camera: Camera, code: Float[Tensor, " A"], background: Float[Tensor, "H W 3"]
     ) -> UInt8[Tensor, "H W 3"]:
         """One frame, rounded to bytes."""
-        camera, code, behind = (x.to(self.device) for x in (camera, code, background))
-        stage = self.stage
+        camera, code = camera.to(self.device), code.to(self.device)
+        stage, behind = self.stage, background.to(self.device)
         if isinstance(stage, StaticStage):
             splats = stage.splats(camera)
         else:

@@ -21,7 +21,7 @@ def block(language):
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    """The files that the page names, the captures and speech that it supposes, and the way there."""
+    """The files that the page names and the speech that it supposes, on the path."""
     (tmp_path / "my_lab").mkdir()
     (tmp_path / "my_lab" / "method.py").write_text(block("python"))
     (tmp_path / "mine.yaml").write_text(block("yaml").replace("steps: 400", "steps: 120"))

@@ -81,7 +81,9 @@ class Portrait:
         if config.name == "mesh":
             return start.mesh_cloud(capture.mesh, most, sh_degree=degree)
         if config.name != "frame":
-            raise ConfigError(f"start.name is '{config.name}'; known: frame, mesh, random")
+            raise ConfigError(
+                f"'{config.name}' is no start for the first Gaussians; known: frame, mesh, random"
+            )
         chosen = self._reference_frame()
         return start.frame_cloud(
             capture.frame(chosen),

@@ -7,6 +7,7 @@ the face over the mouth and mends colours. ``configs/talkinggaussian.yaml`` says
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class MouthConfig(BranchConfig):
     """Growing and pruning; null keeps their number."""
     incremental: bool = True
     """Begin with the widest open mouths."""
-    field: AttendedConfig = field(default_factory=_mouth_field)
+    field: AttendedConfig = dataclasses.field(default_factory=_mouth_field)
     """What moves it: positions alone, mostly up and down."""
 
 

@@ -24,7 +24,7 @@ from gstalker.stages.deform import PerceptualConfig
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates
-from gstalker.stages.talking import Body, TalkingStage
+from gstalker.stages.talking import Body, TalkingStage, ears
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 
 GREEN = (0.0, 1.0, 0.0)
@@ -190,13 +190,13 @@ class BranchStage(TalkingStage):
         """One Adam: a group per tensor of the cloud, one per network."""
         rates = self.config.rates
         planes = list(self.field.encoder.parameters())
-        smoothing = [] if self.audio.attention is None else list(self.audio.attention.parameters())
-        apart = {id(p) for p in (*planes, *smoothing)}
-        others = [*self.field.parameters(), *self.audio.parameters()]
+        listening, smoothing = ears(self.audio)
+        apart = {id(parameter) for parameter in planes}
+        decoding = [p for p in self.field.parameters() if id(p) not in apart]
         torso = [] if self.body.torso is None else list(self.body.torso.parameters())
         networks = {
             "encoder": (planes, rates.encoder),
-            "networks": ([p for p in others if id(p) not in apart], rates.networks),
+            "networks": ([*decoding, *listening], rates.networks),
             "attention": (smoothing, rates.attention),
             "torso": (torso, rates.torso),
         }

@@ -22,7 +22,7 @@ from gstalker.stages.deform import PerceptualConfig
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates, cameras
-from gstalker.stages.talking import Body, TalkingStage, with_colours
+from gstalker.stages.talking import Body, TalkingStage, ears, with_colours
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 
 _CM_PER_M = 100.0
@@ -130,12 +130,12 @@ class _CrossStage(TalkingStage):
         last: Render = renders[-1]
         return {"loss": loss, "render": last}
 
-    def _optimizer(self, networks: dict[str, tuple[nn.Module | None, float]]) -> Any:
-        """One Adam: a group per tensor of the cloud, one per network, smoothing apart."""
+    def _optimizer(
+        self, networks: dict[str, tuple[list[nn.Parameter], float]]
+    ) -> OptimizerLRScheduler:
+        """One Adam: a group per tensor of the cloud, one per network that there is."""
         rates = self.config.rates
-        held = {
-            name: (list(net.parameters()), rate) for name, (net, rate) in networks.items() if net
-        }
+        held = {name: pair for name, pair in networks.items() if pair[0]}
         held["planes"] = list(self.planes.parameters()), rates.planes
         if self.body.torso is not None:
             held["torso"] = list(self.body.torso.parameters()), rates.torso
@@ -198,7 +198,9 @@ class CanonicalStage(_CrossStage):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam with named groups."""
-        return self._optimizer({"heads": (self.heads, self.config.rates.networks)})
+        return self._optimizer(
+            {"heads": (list(self.heads.parameters()), self.config.rates.networks)}
+        )
 
 
 class FineStage(_CrossStage):
@@ -245,11 +247,11 @@ class FineStage(_CrossStage):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam with named groups."""
-        rates, smoothing = self.config.rates, self.audio.attention
-        listening = nn.ModuleList([self.audio.window, self.audio.head, self.audio.whitening])
+        rates = self.config.rates
+        listening, smoothing = ears(self.audio)
         return self._optimizer(
             {
-                "attention": (self.attention, rates.networks),
+                "attention": (list(self.attention.parameters()), rates.networks),
                 "audio": (listening, rates.networks),
                 "smoothing": (smoothing, rates.smoothing),
             }

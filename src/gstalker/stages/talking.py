@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.deform.audio import AudioNet
 from gstalker.deform.place import Changes, Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
@@ -145,6 +146,13 @@ class TalkingStage(L.LightningModule):
         """Keep the mean code of some training frames, for the control without sound."""
         heard = [b.to(self.device) for b in batches]
         self.silence.copy_(torch.cat([self.hear(b.audio, b.eye) for b in heard]).mean(0))
+
+
+def ears(audio: AudioNet) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """An audio net's parameters: all but the smoothing over frames, and the smoothing's."""
+    smoothing = [] if audio.attention is None else list(audio.attention.parameters())
+    apart = {id(parameter) for parameter in smoothing}
+    return [p for p in audio.parameters() if id(p) not in apart], smoothing
 
 
 def with_colours(splats: Splats, changes: Float[Tensor, "M K 3"], rows: Rows) -> Splats:

@@ -103,6 +103,22 @@ IBUG68_OF_MEDIAPIPE478 = (
 (``index_lm68_from_lm478`` in its ``face_landmarker.py``); along the jaw the two differ by design:
 iBUG marks the visible outline, MediaPipe the skin."""
 
+MEDIAPIPE_VERTICES = 468
+"""Of MediaPipe's canonical face: its landmarks but for the irises."""
+
+
+def vertices_of(name: str, count: int) -> np.ndarray:
+    """Vertex of a capture's mesh that each landmark of a layout is, for as many as have one.
+
+    Args:
+        name: of the layout.
+        count: vertices of the mesh.
+    """
+    if name == "ibug68" and count == MEDIAPIPE_VERTICES:
+        return np.array(IBUG68_OF_MEDIAPIPE478)
+    return np.arange(min(MEDIAPIPE_VERTICES if name == "mediapipe478" else 68, count))
+
+
 MOUTH_BOX = (0.44, 0.31, 0.44, 0.375)
 """Half-width left, height above, half-width right and height below the lips' centre, in outer-eye
 distances: the 56 x 44 pixels that the feasibility trial used on a 64-pixel outer-eye distance."""

@@ -21,11 +21,11 @@ from gstalker.types import Camera
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FEW = {
-    "er_nerf_small": [
+    "small/er_nerf": [
         "method.head.steps=3", "method.lips.steps=1", "method.torso.steps=1",
         "method.head.rays=256", "method.head.march.occupancy.cells=12",
     ],
-    "ad_nerf_small": [
+    "small/ad_nerf": [
         "method.head.steps=2", "method.torso.steps=1", "method.head.smooth_from_step=1",
         "method.head.rays=64", "method.torso.rays=64",
         "method.head.sampling={coarse: 6, fine: 4}", "method.torso.sampling={coarse: 6, fine: 4}",
@@ -97,19 +97,19 @@ def test_the_torso_is_told_the_pose(run, speck_capture):
 
 
 def test_a_rasterizer_by_name_is_refused(speck_capture, tmp_path):
-    chosen = compose("er_nerf_small", speck_capture, tmp_path, "rasterizer.name=native")
+    chosen = compose("small/er_nerf", speck_capture, tmp_path, "rasterizer.name=native")
     with pytest.raises(ConfigError, match="draws no Gaussians"):
         train(chosen)
 
 
 def test_eyes_in_the_audio_code_are_refused(speck_capture, tmp_path):
-    chosen = compose("ad_nerf_small", speck_capture, tmp_path, "method.audio.eye_code=4")
+    chosen = compose("small/ad_nerf", speck_capture, tmp_path, "method.audio.eye_code=4")
     with pytest.raises(ConfigError, match="eye_code=0"):
         train(chosen)
 
 
 def test_a_run_whose_torso_is_missing_says_how_to_go_on(speck_capture, tmp_path):
-    done = train(compose("er_nerf_small", speck_capture, tmp_path, "stages=[head]"))
+    done = train(compose("small/er_nerf", speck_capture, tmp_path, "stages=[head]"))
     assert not (done.path / "torso").exists()
     with pytest.raises(RunError, match="not trained to its end"):
         evaluate(done)
@@ -142,8 +142,8 @@ OVERFIT = [
 @pytest.mark.parametrize(
     ("name", "count", "more"),
     [
-        ("er_nerf_small", 90, []),
-        pytest.param("ad_nerf_small", 500, OVERFIT, marks=pytest.mark.slow),
+        ("small/er_nerf", 90, []),
+        pytest.param("small/ad_nerf", 500, OVERFIT, marks=pytest.mark.slow),
     ],
 )
 def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_path, monkeypatch):
@@ -153,7 +153,7 @@ def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_pa
     data = CaptureDataModule(speck_capture, features=features)
     batch = data.dataset[int(data.train_ids[0])]
     stage = method.stages()[0].build(tmp_path)
-    wanted = bodiless(batch) if name == "ad_nerf_small" else batch.image
+    wanted = bodiless(batch) if name == "small/ad_nerf" else batch.image
     before = error(stage, batch, wanted)
     overfit(stage, batch, count, monkeypatch)
     assert error(stage, batch, wanted) < 0.2 * before
@@ -185,7 +185,7 @@ def test_the_small_preset_beats_the_mean_frame(tiny_capture, tmp_path):
     """With a part of its steps. AD-NeRF's takes a quarter of an hour; nobody has waited for it."""
     where = [f"capture={tiny_capture.folder}", f"runs={tmp_path}"]
     fewer = ("method.head.steps=1200", "method.lips.steps=200", "method.torso.steps=500")
-    chosen = config.compose(CONFIGS / "er_nerf_small.yaml", [*where, *fewer])
+    chosen = config.compose(CONFIGS / "small" / "er_nerf.yaml", [*where, *fewer])
     rows = evaluate(train(chosen))["rows"]
     for metric in ("psnr_full", "psnr_head", "psnr_mouth"):
         assert rows["ours"][metric]["mean"] > rows["mean_frame"][metric]["mean"] + 3

@@ -38,6 +38,8 @@ class DensityConfig:
     """Split above this size, clone below, in centimetres."""
     prune_opacity: float = 0.01
     """Prune below this opacity."""
+    prune_opacity_last: float | None = None
+    """Reached evenly from the above at ``stop_step`` (TalkingGaussian); null: it stays."""
     prune_scale3d: float = 8.0
     """Prune above this size, in centimetres."""
     max_gaussians: int = 30_000
@@ -95,7 +97,7 @@ class Densification(L.Callback):
         config = self.config
         assert self.stats is not None
         pull, splats = self.stats.mean(), cloud.splats()
-        limits = {"prune_opacity": config.prune_opacity, "prune_scale3d": config.prune_scale3d}
+        limits = {"prune_opacity": _floor(config, step), "prune_scale3d": config.prune_scale3d}
         gone = density.prune_mask(splats.opacities, splats.scales, **limits)
         limits = {"grow_grad2d": config.grow_grad2d, "grow_scale3d": config.grow_scale3d}
         clone = density.clone_mask(pull, splats.scales, **limits)
@@ -116,6 +118,14 @@ class Densification(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.stats = GrowthStats(**state_dict) if state_dict else None
+
+
+def _floor(config: DensityConfig, step: int) -> float:
+    """The opacity below which is pruned at a step."""
+    if config.prune_opacity_last is None:
+        return config.prune_opacity
+    passed = min(step / max(config.stop_step, 1), 1.0)
+    return config.prune_opacity + passed * (config.prune_opacity_last - config.prune_opacity)
 
 
 def _check(config: DensityConfig) -> None:

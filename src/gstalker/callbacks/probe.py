@@ -29,7 +29,8 @@ class SoundProbe(L.Callback):
 
     Logs ``val_sound_gain_db``: how much better the mouth is with its own sound, in dB of the mean
     squared error in the mouth box. A stage that makes the same picture of any sound hears nothing
-    by design, and nothing is logged. One that hears, but after 30 % of its steps draws the mouth no
+    by design, and nothing is logged; one that draws a part of the person, and says so by its
+    ``partial``, is not asked. One that hears, but after 30 % of its steps draws the mouth no
     better with its own sound, is warned of: it ignores the sound, or has learned it by heart.
 
     Args:
@@ -46,7 +47,7 @@ class SoundProbe(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Draw the frames twice."""
-        if trainer.sanity_checking or len(self.ids) < 2:
+        if trainer.sanity_checking or len(self.ids) < 2 or getattr(stage, "partial", False):
             return
         swapped = shuffled_frames(self.ids, self.dataset.capture.segments)
         rows = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -13,7 +15,7 @@ from gstalker.types import AudioWindow, Camera, FrameBatch
 
 
 class FrameDataset(Dataset[FrameBatch]):
-    """Serves frame ``i`` of a capture as a batch of one.
+    """Serves frame ``i`` of a capture as a batch of one, and a list of frames as a batch of many.
 
     Args:
         capture: the capture.
@@ -37,7 +39,9 @@ class FrameDataset(Dataset[FrameBatch]):
     def __len__(self) -> int:
         return self.capture.frame_count
 
-    def __getitem__(self, index: int) -> FrameBatch:
+    def __getitem__(self, index: int | Sequence[int]) -> FrameBatch:
+        if isinstance(index, Sequence):
+            return joined([self.frame(int(i)) for i in index])
         return self.frame(int(index))
 
     def frame(
@@ -67,6 +71,29 @@ class FrameDataset(Dataset[FrameBatch]):
             mask=torch.from_numpy(capture.mask(index))[None],
             background=self.background,
         )
+
+
+def joined(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """Batches of one capture as one batch."""
+    cameras, sounds = [b.camera for b in batches], [b.audio for b in batches]
+    return FrameBatch(
+        frame_ids=torch.cat([b.frame_ids for b in batches]),
+        image=torch.cat([b.image for b in batches]),
+        camera=Camera(
+            torch.cat([c.viewmats for c in cameras]),
+            torch.cat([c.Ks for c in cameras]),
+            cameras[0].width,
+            cameras[0].height,
+        ),
+        audio=AudioWindow(
+            torch.cat([a.features for a in sounds]), torch.cat([a.centre for a in sounds])
+        ),
+        eye=torch.cat([b.eye for b in batches]),
+        mouth_box=torch.cat([b.mouth_box for b in batches]),
+        face_box=torch.cat([b.face_box for b in batches]),
+        mask=torch.cat([b.mask for b in batches]),
+        background=batches[0].background,
+    )
 
 
 def standardised(signal: np.ndarray, train_ids: np.ndarray) -> np.ndarray:

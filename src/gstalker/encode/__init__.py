@@ -19,6 +19,7 @@ ENCODERS = {
     "tinycudann": "gstalker.encode.tinycudann:TinyHashTriPlane",
     "grid3d": "gstalker.encode.grid:HashGrid3D",
     "frequency": "gstalker.encode.frequency:Frequency",
+    "planes": "gstalker.encode.planes:ProductTriPlane",
 }
 """Encoders by name; ``auto`` takes the fastest hash tri-plane that is here."""
 

@@ -29,13 +29,14 @@ _SPREAD = 0.55
 
 
 def random_cloud(
-    count: int, mesh: np.ndarray, *, sh_degree: int = 0, seed: int = 0
+    count: int, mesh: np.ndarray, *, reach: float = 2.5, sh_degree: int = 0, seed: int = 0
 ) -> GaussianCloud:
     """Grey Gaussians, uniform in a cube around the face (the paper; sizes as TalkingGaussian).
 
     Args:
         count: of Gaussians.
-        mesh: ``[V, 3]`` the face; the cube is 2.5 times its box.
+        mesh: ``[V, 3]`` the face.
+        reach: side of the cube in longest sides of the face's box.
         sh_degree: of the harmonics.
         seed: of the positions.
 
@@ -44,7 +45,7 @@ def random_cloud(
     """
     _expect_some(count)
     rng = np.random.default_rng(seed)
-    centre, half = (mesh.max(0) + mesh.min(0)) / 2, np.ptp(mesh, axis=0).max() / 2 * 2.5
+    centre, half = (mesh.max(0) + mesh.min(0)) / 2, np.ptp(mesh, axis=0).max() / 2 * reach
     means = centre + rng.uniform(-half, half, (count, 3))
     return _cloud(means, _nearest_distance(means), np.full((count, 3), 0.5), sh_degree)
 

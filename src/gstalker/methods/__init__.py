@@ -22,6 +22,9 @@ METHODS = {
     "gstalker": "gstalker.methods.gstalker:GSTalker",
     "er_nerf": "gstalker.methods.er_nerf:ERNeRF",
     "ad_nerf": "gstalker.methods.ad_nerf:ADNeRF",
+    "talkinggaussian": "gstalker.methods.talkinggaussian:TalkingGaussian",
+    "gaussiantalker": "gstalker.methods.gaussiantalker:GaussianTalker",
+    "blendshape_gaussians": "gstalker.methods.blendshape_gaussians:BlendshapeGaussians",
 }
 """Methods by name."""
 

@@ -57,7 +57,7 @@ class ADNeRF(LayeredMethod):
     def _trained_head(self, folder: Path) -> SampledHead:
         config = self.config
         head = SampledHead(somewhere(), self._feature_dim, config.audio, config.head)
-        self._files.load(folder / "head" / "model.pt", head)
+        self.files.load(folder / "head" / "model.pt", head)
         return head
 
     def _empty_torso(self, head: Any) -> SampledTorso:

@@ -69,13 +69,13 @@ class ERNeRF(LayeredMethod):
     def _lips(self, folder: Path) -> MarchedLips:
         assert self.config.lips is not None
         lips = MarchedLips(somewhere(), *self._sizes(), **self._parts(), polish=self.config.lips)
-        self._files.load(folder / "head" / "model.pt", lips)
+        self.files.load(folder / "head" / "model.pt", lips)
         return lips
 
     def _trained_head(self, folder: Path) -> MarchedHead:
         head = MarchedHead(somewhere(), *self._sizes(), **self._parts())
         last = "head" if self.config.lips is None else "lips"
-        self._files.load(folder / last / "model.pt", head)
+        self.files.load(folder / last / "model.pt", head)
         return head
 
     def _empty_torso(self, head: Any) -> MarchedTorso:

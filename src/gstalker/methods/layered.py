@@ -65,7 +65,7 @@ class LayeredMethod:
         self.features = features
         self.device = device
         self.train_ids, _ = capture.split()
-        self._files = ModelFiles(self.VERSION, features, capture)
+        self.files = ModelFiles(self.VERSION, features, capture)
 
     @staticmethod
     def sound(config: Any) -> str:
@@ -77,7 +77,7 @@ class LayeredMethod:
         stage = self._trained_head(folder)
         if self.config.torso is not None:
             stage = self._empty_torso(stage)
-            self._files.load(folder / "torso" / "model.pt", stage)
+            self.files.load(folder / "torso" / "model.pt", stage)
         return RayPerformer(stage, self.device, silent=silent)
 
     def _trained_head(self, folder: Path) -> L.LightningModule:
@@ -101,7 +101,7 @@ class LayeredMethod:
     def _leave(self, name: str, stage: Any, folder: Path) -> None:
         if name != "torso":  # a torso's head is done
             stage.deaf.copy_(mean_code(stage, self.capture, self.features))
-        self._files.save(folder / name / "model.pt", stage)
+        self.files.save(folder / name / "model.pt", stage)
 
     @property
     def _feature_dim(self) -> int:

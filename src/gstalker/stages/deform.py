@@ -29,7 +29,7 @@ from gstalker.stages.fuse import fused
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.static import CloudRates, cameras
-from gstalker.types import Camera, FrameBatch, Render, Splats
+from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 
 FOLLOWS = 0.5
 """Gaussians that follow the head at least so much are moved by sound."""
@@ -156,7 +156,15 @@ class DeformStage(L.LightningModule):
 
     def codes(self, batch: FrameBatch) -> Tensor:
         """Audio codes ``[B, A]`` of a batch."""
-        return self.audio(batch.audio, batch.eye)
+        return self.listen(batch.audio, batch.eye)
+
+    def listen(self, audio: AudioWindow, eye: Tensor) -> Tensor:
+        """Codes of many frames."""
+        return self.audio(audio, eye)
+
+    def behind(self, camera: Camera, code: Tensor, background: Tensor) -> Tensor:
+        """What the splats are drawn over: the still background."""
+        return background
 
     def splats(self, camera: Camera, code: Tensor) -> Splats:
         """The cloud as one frame's camera (B = 1) must see it under an audio code ``[A]``."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gstalker import files
 from gstalker.data.capture import Capture
@@ -38,11 +38,11 @@ class ModelFiles:
         torch.save(content, buffer)
         files.write_bytes(path, buffer.getvalue())
 
-    def load(self, path: Path, stage: nn.Module) -> None:
-        """Read into ``stage`` what :meth:`save` wrote; no code is run.
+    def read(self, path: Path) -> dict[str, Tensor]:
+        """The weights that :meth:`save` wrote; no code is run.
 
         Raises:
-            RunError: there is none, it is damaged, or it belongs to something else.
+            RunError: there is no such file, it is damaged, or it belongs to something else.
         """
         content = load_tensors(path, "trained model")
         if content.get("version") != self.version or content.get("features") != self.features:
@@ -54,7 +54,25 @@ class ModelFiles:
                 f"{path} was trained on another capture than {self.capture.folder}; give the one "
                 "it was trained on, or train again."
             )
-        try:
-            stage.load_state_dict(content["state"])
-        except (RuntimeError, KeyError) as error:
-            raise RunError(f"{path} does not fit this run's config: {error}") from error
+        state: dict[str, Tensor] = content.get("state", {})
+        return state
+
+    def load(self, path: Path, stage: nn.Module) -> None:
+        """Read into ``stage`` what :meth:`save` wrote.
+
+        Raises:
+            RunError: as :meth:`read`; or the stage has another shape.
+        """
+        fill(stage, self.read(path), path)
+
+
+def fill(stage: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Give a stage the weights that lay in a file.
+
+    Raises:
+        RunError: the stage has another shape.
+    """
+    try:
+        stage.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(f"{path} does not fit this run's config: {error}") from error

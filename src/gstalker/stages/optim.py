@@ -6,7 +6,8 @@ One optimizer, because with several Lightning counts every one of them in ``glob
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -48,8 +49,20 @@ def named_adam(
 
 
 def decaying(
-    optimizer: torch.optim.Optimizer, steps: int, final_share: float
+    optimizer: torch.optim.Optimizer, steps: int, final_share: float | Mapping[str, float]
 ) -> OptimizerLRScheduler:
-    """For Lightning: rates that fall exponentially to ``final_share`` over ``steps``."""
-    schedule = LambdaLR(optimizer, lambda step: final_share ** min(step / max(steps, 1), 1.0))
+    """For Lightning: rates that fall exponentially to ``final_share`` over ``steps``.
+
+    Args:
+        optimizer: with named groups.
+        steps: until the rates have fallen.
+        final_share: of every rate; or of each group's, by its name, where one not named stays.
+    """
+
+    def falling(group: Mapping[str, Any]) -> Callable[[int], float]:
+        own = final_share
+        share = own.get(group["name"], 1.0) if isinstance(own, Mapping) else own
+        return lambda step: share ** min(step / max(steps, 1), 1.0)
+
+    schedule = LambdaLR(optimizer, [falling(group) for group in optimizer.param_groups])
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -6,26 +6,52 @@ is never written to.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gstalker import render
+from gstalker.render import Rasterizer
 from gstalker.stages.deform import DeformStage
 from gstalker.stages.static import StaticStage
-from gstalker.types import AudioWindow, Camera, FrameBatch
+from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
+
+
+class Speaker(Protocol):
+    """A stage of Gaussians that hears, as :class:`gstalker.stages.talking.TalkingStage`."""
+
+    rasterizer: Rasterizer
+
+    def __call__(self, batch: FrameBatch) -> Tensor:
+        """Pictures in [0, 1]."""
+        ...
+
+    def listen(self, audio: AudioWindow, eye: Tensor) -> Tensor:
+        """Codes of many frames."""
+        ...
+
+    def splats(self, camera: Camera, code: Tensor) -> Splats:
+        """What one frame's camera must see."""
+        ...
+
+    def behind(self, camera: Camera, code: Tensor, background: Tensor) -> Tensor:
+        """What the splats are drawn over."""
+        ...
 
 
 class StagePerformer:
-    """GSTalker's ``Performer``.
+    """A ``Performer`` of Gaussians.
 
     Args:
-        stage: the talking head, or the silent one of stage one, whose codes have no numbers.
+        stage: a talking head, or the silent one of GSTalker's stage one, whose codes have no
+            numbers.
         device: where it computes.
     """
 
-    def __init__(self, stage: DeformStage | StaticStage, device: str = "cpu") -> None:
-        self.stage = stage.eval().to(device)
+    def __init__(self, stage: Any, device: str = "cpu") -> None:
+        self.stage: DeformStage | StaticStage | Speaker = stage.eval().to(device)
         self.device = device
 
     @torch.inference_mode()
@@ -39,7 +65,7 @@ class StagePerformer:
         """Codes of many frames at once."""
         if isinstance(self.stage, StaticStage):
             return torch.zeros(len(eye), 0)
-        return self.stage.audio(audio.to(self.device), eye.to(self.device))
+        return self.stage.listen(audio.to(self.device), eye.to(self.device))
 
     @torch.inference_mode()
     def paint(
@@ -47,9 +73,10 @@ class StagePerformer:
     ) -> UInt8[Tensor, "H W 3"]:
         """One frame, rounded to bytes."""
         camera, code = camera.to(self.device), code.to(self.device)
-        stage = self.stage
+        stage, behind = self.stage, background.to(self.device)
         if isinstance(stage, StaticStage):
             splats = stage.splats(camera)
         else:
             splats = stage.splats(camera, code)
-        return render.paint(stage.rasterizer, splats, camera, background.to(self.device))
+            behind = stage.behind(camera, code, behind)
+        return render.paint(stage.rasterizer, splats, camera, behind)

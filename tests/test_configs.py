@@ -32,6 +32,7 @@ FEW = {
         *(f"method.{stage}.steps=2" for stage in ("coarse", "fine")),
         *(f"method.{stage}.perceptual=null" for stage in ("coarse", "fine")),
         "method.coarse.start.max_gaussians=400",
+        "method.fine.frames_per_step=2",
     ],
     "blendshape_gaussians": [
         *(f"method.{stage}.steps=3" for stage in ("look", "speak")),

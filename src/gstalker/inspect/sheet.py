@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from gstalker import face
-from gstalker.data.capture import COARSE, FPS, HAIR, HEAD, MOUTH, NECK, TEETH, TORSO, Capture
+from gstalker.data.capture import FPS, HAIR, HEAD, MOUTH, NECK, TEETH, TORSO, Capture, coarse
 from gstalker.inspect.facts import Facts
 
 FRAMES = 12
@@ -86,9 +86,9 @@ def draw(capture: Capture, index: int) -> bytes:
     parts = Image.fromarray(capture.parts(index)).resize(size, Image.Resampling.NEAREST)
     labels = np.asarray(parts)
     for label, colour in _OUTLINES.items():
-        inside = (labels if label > MOUTH else COARSE[labels]) == label
+        inside = (labels if label > MOUTH else coarse(labels)) == label
         if label == HEAD:
-            inside |= COARSE[labels] == MOUTH
+            inside |= coarse(labels) == MOUTH
         pixels[inside & ~ndimage.binary_erosion(inside, iterations=2, border_value=1)] = colour
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gstalker import files
-from gstalker.data.capture import COARSE, SAMPLES_PER_FRAME
+from gstalker.data.capture import SAMPLES_PER_FRAME, coarse
 from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
@@ -288,7 +288,7 @@ class Stations:
         ids = np.flatnonzero(usable)
 
         def mask(index: int) -> np.ndarray:
-            return COARSE[masks[index]]
+            return coarse(masks[index])
 
         strays = background.stray_takes(frames.__getitem__, mask, ids, self._segments)
         for start, stop, _ in strays:

@@ -4,10 +4,12 @@
 // them again instead of reading them from memory. Gradients of the weights are summed over a fixed
 // number of segments of the rows, then over the segments: the same bits for any number of threads.
 #include <algorithm>
+#include <cfloat>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #include "export.h"
 #include "raster.h"
@@ -22,68 +24,98 @@ constexpr int kSegments = 16;  // more would only cost memory: two to sixteen th
 constexpr int kWidest = 128;   // of a layer
 #if defined(__AVX512F__)
 constexpr int kAcross = 4;     // vectors of a row that are accumulated together
+constexpr int kRegisters = 24; // for sums
 #else
 constexpr int kAcross = 1;
+constexpr int kRegisters = 6;  // of sixteen lanes, two of the processor's each
 #endif
 
 inline int padded(int width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
+// What becomes of a product's numbers before they are stored.
+struct Plain {
+  GST_INLINE F16 of(F16 x, const float*) { return x; }
+};
+struct Rectified {
+  GST_INLINE F16 of(F16 x, const float*) { return max(x, set(0.f)); }
+};
+struct WherePositive {  // of another array with rows as wide
+  GST_INLINE F16 of(F16 x, const float* other) { return where(at_least(load(other), set(FLT_MIN)), x); }
+};
+
 // C[R x 16 V] (+)= A B over `depth`, where A(r, k) is a[r * row_step + k * depth_step].
-template <int R, int V, bool kAdd>
-GST_INLINE void tile(const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, const float* b, int b_width, float* c,
-                     int c_width, int depth, const float* bias) {
+// Every loop over sums is unrolled, else g++ keeps them on the stack before and after the products.
+template <int R, int V, bool kAdd, class Finish>
+GST_INLINE void tile(const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, const float* b, int width, float* c,
+                     int depth, const float* bias, const float* other) {
   F16 sum[R][V];
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
     for (int v = 0; v < V; v++)
-      sum[r][v] = kAdd ? load(c + (ptrdiff_t)r * c_width + kLanes * v) : bias ? load(bias + kLanes * v) : set(0.f);
+      sum[r][v] = kAdd ? load(c + (ptrdiff_t)r * width + kLanes * v) : bias ? load(bias + kLanes * v) : set(0.f);
   for (int k = 0; k < depth; k++) {
     F16 across[V];
-    for (int v = 0; v < V; v++) across[v] = load(b + (ptrdiff_t)k * b_width + kLanes * v);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; v++) across[v] = load(b + (ptrdiff_t)k * width + kLanes * v);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
       const F16 s = set(a[r * row_step + k * depth_step]);
+#pragma GCC unroll 8
       for (int v = 0; v < V; v++) sum[r][v] = fma(s, across[v], sum[r][v]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) store(c + (ptrdiff_t)r * c_width + kLanes * v, sum[r][v]);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; v++) {
+      const ptrdiff_t at = (ptrdiff_t)r * width + kLanes * v;
+      store(c + at, Finish::of(sum[r][v], other + at));
+    }
 }
 
-template <int V, bool kAdd>
-void strip(int rows, const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, const float* b, int b_width, float* c,
-           int c_width, int depth, const float* bias) {
+template <int V, bool kAdd, class Finish>
+void strip(int rows, const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, const float* b, int width, float* c,
+           int depth, const float* bias, const float* other) {
+  constexpr int R = std::min(kRegisters / V, 8);
   int r = 0;
-  for (; r + 6 <= rows; r += 6)
-    tile<6, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
-  for (; r + 4 <= rows; r += 4)  // sixty-four rows are ten sixes and a four
-    tile<4, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
-  for (; r < rows; r++)
-    tile<1, V, kAdd>(a + r * row_step, row_step, depth_step, b, b_width, c + (ptrdiff_t)r * c_width, c_width, depth, bias);
+  const auto next = [&](auto rows_at_once) {
+    constexpr int K = decltype(rows_at_once)::value;
+    const ptrdiff_t at = (ptrdiff_t)r * width;
+    tile<K, V, kAdd, Finish>(a + r * row_step, row_step, depth_step, b, width, c + at, depth, bias, other + at);
+    r += K;
+  };
+  while (r + R <= rows) next(std::integral_constant<int, R>());
+  while (r + 4 <= rows) next(std::integral_constant<int, 4>());  // sixty-four rows are ten sixes and a four
+  while (r < rows) next(std::integral_constant<int, 1>());
 }
 
 // C [rows x width] (+)= A B, B and C with rows of `width`, a multiple of 16.
-template <bool kAdd>
+template <bool kAdd, class Finish = Plain>
 void product(int rows, int depth, int width, const float* a, ptrdiff_t row_step, ptrdiff_t depth_step, const float* b,
-             float* c, const float* bias) {
-  int v = 0;
-  const int vectors = width / kLanes;
-  for (; v + kAcross <= vectors; v += kAcross)
-    strip<kAcross, kAdd>(rows, a, row_step, depth_step, b + kLanes * v, width, c + kLanes * v, width, depth,
-                         bias ? bias + kLanes * v : nullptr);
-  for (; v < vectors; v++)
-    strip<1, kAdd>(rows, a, row_step, depth_step, b + kLanes * v, width, c + kLanes * v, width, depth,
-                   bias ? bias + kLanes * v : nullptr);
+             float* c, const float* bias, const float* other = nullptr) {
+  for (int at = 0; at < width;) {
+    const int vectors = std::min(kAcross, (width - at) / kLanes);
+    const float* own_bias = bias ? bias + at : nullptr;
+    const float* own_other = (other ? other : c) + at;
+    const auto go = [&](auto v) {
+      constexpr int V = decltype(v)::value;
+      strip<V, kAdd, Finish>(rows, a, row_step, depth_step, b + at, width, c + at, depth, own_bias, own_other);
+    };
+    if (vectors == 4) go(std::integral_constant<int, 4>());
+    else if (vectors == 3) go(std::integral_constant<int, 3>());
+    else if (vectors == 2) go(std::integral_constant<int, 2>());
+    else go(std::integral_constant<int, 1>());
+    at += vectors * kLanes;
+  }
 }
 
-void rectify(float* x, int count) {
-  for (int i = 0; i < count; i++) x[i] = x[i] > 0.f ? x[i] : 0.f;
-}
-void where_positive(float* x, const float* of, int count) {
-  for (int i = 0; i < count; i++) x[i] = of[i] > 0.f ? x[i] : 0.f;
-}
 void add_rows(const float* x, int rows, int width, float* sum) {
-  for (int r = 0; r < rows; r++)
-    for (int k = 0; k < width; k++) sum[k] += x[(ptrdiff_t)r * width + k];
+  for (int at = 0; at < width; at += kLanes) {
+    F16 all = load(sum + at);
+    for (int r = 0; r < rows; r++) all = all + load(x + (ptrdiff_t)r * width + at);
+    store(sum + at, all);
+  }
 }
 
 struct Sizes { int in, hidden, out; };
@@ -127,10 +159,8 @@ using Rows = Strided<const float>;
 
 // Both hidden layers' activations of one block.
 void hidden_layers(const Layers& net, const Rows& x, int n, float* h1, float* h2) {
-  product<false>(n, net.in, net.hidden, x.data, x.row, x.column, net.w1, h1, net.b1);
-  rectify(h1, n * net.hidden);
-  product<false>(n, net.hidden, net.hidden, h1, net.hidden, 1, net.w2, h2, net.b2);
-  rectify(h2, n * net.hidden);
+  product<false, Rectified>(n, net.in, net.hidden, x.data, x.row, x.column, net.w1, h1, net.b1);
+  product<false, Rectified>(n, net.hidden, net.hidden, h1, net.hidden, 1, net.w2, h2, net.b2);
 }
 
 // A segment's gradients of the weights: [from][to], then the biases, each part padded.
@@ -157,12 +187,10 @@ void block_backward(const Layers& net, const Rows& x, const float* g_y, int n, S
   }
   add_rows(d3, n, net.out_pad, sums.b3);
   product<true>(hidden, n, net.out_pad, h2, 1, hidden, d3, sums.w3, nullptr);
-  product<false>(n, net.out, hidden, d3, net.out_pad, 1, net.w3_back, d2, nullptr);
-  where_positive(d2, h2, n * hidden);
+  product<false, WherePositive>(n, net.out, hidden, d3, net.out_pad, 1, net.w3_back, d2, nullptr, h2);
   add_rows(d2, n, hidden, sums.b2);
   product<true>(hidden, n, hidden, h1, 1, hidden, d2, sums.w2, nullptr);
-  product<false>(n, hidden, hidden, d2, hidden, 1, net.w2_back, d1, nullptr);
-  where_positive(d1, h1, n * hidden);
+  product<false, WherePositive>(n, hidden, hidden, d2, hidden, 1, net.w2_back, d1, nullptr, h1);
   add_rows(d1, n, hidden, sums.b1);
   product<true>(net.in, n, hidden, x.data, x.column, x.row, d1, sums.w1, nullptr);
   if (!g_x.data) return;

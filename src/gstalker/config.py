@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -61,6 +62,12 @@ class RunConfig:
     """Minutes of the training part to learn from, its first; null: all. The test part stays."""
     stages: tuple[str, ...] | None = None
     """Which of the method's stages to train, in the method's own order; null: all of them."""
+    minutes: float | None = field(default=None, metadata=_LATER)
+    """Wall time that the steps of training may take, looks at validation frames not counted: some
+    are tried on this machine, and ``schedule`` is set from what they cost and frozen. null: any."""
+    schedule: float | None = field(default=None, metadata=_LATER)
+    """Share of all that the method's config counts in steps (``steps``, ``decay_steps``,
+    ``stop_step``) that is trained; may be above 1. null: 1, or measured where ``minutes`` asks."""
     method: Any = field(default_factory=lambda: Choice("gstalker"))
     """The method and all its values."""
     logger: Named = field(default_factory=lambda: Named("csv"), metadata=_WHERE)
@@ -77,6 +84,10 @@ class RunConfig:
             raise ConfigError(f"threads is {self.threads}; give at least 1, or null.")
         if self.train_minutes is not None and self.train_minutes <= 0:
             raise ConfigError(f"train_minutes is {self.train_minutes}; give more than 0, or null.")
+        for key in ("minutes", "schedule"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{key} is {value}; give more than 0, or null.")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; give 0 or more.")
         if self.stages is not None and not self.stages:
@@ -157,6 +168,12 @@ def top_value(file: str | Path, key: str) -> Any:
         ConfigError: it cannot be read.
     """
     return _read(Path(file)).get(key)
+
+
+def merged_value(file: str | Path, key: str) -> Any:
+    """:func:`top_value` of the file or of what it includes, the strongest of them."""
+    found = [layer.values.get(key) for layer in _file_layers(Path(file), ())]
+    return next((value for value in reversed(found) if value is not None), None)
 
 
 def _run_config(layers: list[_Layer]) -> RunConfig:

@@ -16,13 +16,15 @@ from gstalker.data.writer import write_wav
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import CaptureError, ConfigError, RunError
 from gstalker.experiment import cost, launch, sweep
-from gstalker.experiment.plan import read, split_values
+from gstalker.experiment.plan import read, split_values, sweep_name
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
 from gstalker.experiment.trial import run_trial, standing
+from gstalker.methods import METHODS
+from gstalker.report.reported import choose
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = sorted(ROOT.glob("experiments/*.yaml"))
+EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.yaml"))
 GSTALKER = ROOT / "configs" / "gstalker.yaml"
 
 
@@ -186,13 +188,27 @@ def test_the_list_of_trials_names_every_run_folder(experiment, tmp_path):
 # ---------------------------------------------------------------------- those that are shipped
 
 
-@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_shipped_experiment_can_be_planned(file, tiny_capture, tmp_path):
     short = ["train_minutes=0.01"] if file.stem == "data_amount" else ["seeds=0,4"]
     plan = read(file, [f"captures={tiny_capture.folder}", *short], tmp_path)
     assert plan.trials
     if not short:
         assert len(plan.unique()) == len(plan.trials), "every row is another run"
+
+
+def test_no_two_shipped_experiments_share_a_folder_of_sweeps():
+    names = [sweep_name(file) for file in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("place", ["experiments", "experiments/small"])
+def test_the_comparison_has_a_row_for_every_method(place, tiny_capture, tmp_path):
+    plan = read(ROOT / place / "self_driven.yaml", [f"captures={tiny_capture.folder}"], tmp_path)
+    assert {trial.config.method.name for trial in plan.trials} == set(METHODS)
+    assert {trial.seed for trial in plan.trials} == {0, 1, 2}
+    printed = {figure.method for figure in choose(["all"])}
+    assert {row.name for row in plan.rows} <= printed, "a row is called as the papers call it"
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +295,11 @@ def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(
     assert speed["frames"] == 30
     assert speed["frames_per_second"] > 1
     status = trial.run.status()
-    spent = status["static_minutes"] + status["deform_minutes"]
+    looked_s = status["static_looked_s"] + status["deform_looked_s"]
+    spent = status["static_minutes"] + status["deform_minutes"] - looked_s / 60
     assert speed["train_minutes"] == pytest.approx(spent, abs=0.01)
+    assert speed["parameters"] == status["deform_parameters"]  # the last stage moves all of them
+    assert speed["weights_mb"] == pytest.approx(4e-6 * speed["parameters"], abs=1e-3)
     made = {p: p.stat().st_mtime_ns for p in trial.run.path.rglob("*") if p.is_file()}
     run_trial(trial.run.path, speech=trial.speech, speed=True)
     made.pop(trial.run.claim_path)
@@ -371,7 +390,8 @@ def test_an_amount_is_part_of_a_runs_name_and_none_leaves_names_as_they_were(tin
     less = configuration.compose(GSTALKER, [*words, "train_minutes=0.05"])
     assert RunFolder.of(plain, tiny_capture) != RunFolder.of(less, tiny_capture)
     told = configuration.as_dict(plain)
-    del told["train_minutes"]
+    for later in ("train_minutes", "minutes", "schedule"):
+        del told[later]
     assert configuration.fingerprint(plain, "x") == _by_hand(told, "x")
 
 

@@ -54,6 +54,8 @@ class TrialRecord(L.Callback):
         self.every_seconds = every_seconds
         self.seconds = 0.0
         """Spent on the steps that count: those lost to a kill are not in it."""
+        self.looked_s = 0.0
+        """Of these, spent on looking at validation frames, which teaches nothing."""
         self._spent: deque[float] = deque(maxlen=TIMED_STEPS)
         self._last = 0.0
         self._due = 0.0
@@ -73,17 +75,20 @@ class TrialRecord(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Validation is part of what training costs."""
-        self._count()
+        self.looked_s += self._count()
 
     def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
-        """The minutes and the memory that the stage took."""
+        """The minutes and the memory that the stage took, and how many numbers it learned."""
         self._count()
+        learned = (p for group in trainer.optimizers[0].param_groups for p in group["params"])
         self._tell(
             trainer,
             **{
                 f"{self.stage}_minutes": round(self.seconds / 60, 3),
                 f"{self.stage}_steps": trainer.global_step,
                 f"{self.stage}_step_s": round(statistics.median(self._spent or [0.0]), 5),
+                f"{self.stage}_looked_s": round(self.looked_s, 2),
+                f"{self.stage}_parameters": sum(p.numel() for p in learned if p.requires_grad),
                 "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             },
         )
@@ -103,11 +108,12 @@ class TrialRecord(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The time so far."""
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "looked_s": self.looked_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.seconds = state_dict["seconds"]
+        self.looked_s = state_dict.get("looked_s", 0.0)  # checkpoints of earlier versions lack it
 
     def _count(self) -> float:
         """Seconds since the last call; they are added up."""

@@ -59,7 +59,7 @@ def estimate(trials: Sequence[Trial], past: Iterable[RunFolder], *, probe: bool)
     """
     rates = _learned(past)
     sources = {"past runs" for kind in map(_kind, trials) if kind in rates}
-    for kind in dict.fromkeys(map(_kind, trials)):
+    for kind in dict.fromkeys(_kind(trial) for trial in trials if trial.config.minutes is None):
         if kind in rates:
             continue
         found = _probe([t for t in trials if _kind(t) == kind]) if probe else None
@@ -67,8 +67,11 @@ def estimate(trials: Sequence[Trial], past: Iterable[RunFolder], *, probe: bool)
             return Cost(None, f"no past run of {kind[1]} on {kind[0]} has finished")
         rates[kind] = found
         sources.add(f"{PROBE_STEPS} steps")
-    seconds = sum(_seconds(trial, rates[_kind(trial)]) for trial in trials)
-    silent = any(rates[_kind(trial)].evaluate_s is None for trial in trials)
+    if any(trial.config.minutes is not None for trial in trials):
+        sources.add("the minutes asked for")
+    nothing = Rate({}, None)
+    seconds = sum(_seconds(trial, rates.get(_kind(trial), nothing)) for trial in trials)
+    silent = any(rates.get(_kind(trial), nothing).evaluate_s is None for trial in trials)
     told = f"after {' and '.join(sorted(sources))}"
     return Cost(seconds / 60, f"{told}, scoring not counted" if silent else told)
 
@@ -88,7 +91,7 @@ def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
             continue  # a folder that cannot be read has nothing to tell
         spent = {
             stage: 60 * status[f"{stage}_minutes"] / steps
-            for stage, steps in _of_stages(status, "_steps").items()
+            for stage, steps in of_stages(status, "_steps").items()
             if steps
         }
         if spent:
@@ -111,22 +114,22 @@ def _probe(trials: Sequence[Trial]) -> Rate | None:
     """Some steps of every stage of the first trial that can take them, then thrown away."""
     for trial in trials:
         log.info("tries %d steps of: %s", PROBE_STEPS, trial.name)
-        with _unheard(), tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
+        with unheard(), tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
             try:
                 status = train(replace(trial.config, runs=folder), at_most=PROBE_STEPS).status()
             except GSTalkerError:
                 continue  # it will fail in its own place, and be named there
-        return Rate(_of_stages(status, "_step_s"), None)
+        return Rate(of_stages(status, "_step_s"), None)
     return None
 
 
-def _of_stages(status: Mapping[str, Any], fact: str) -> dict[str, Any]:
+def of_stages(status: Mapping[str, Any], fact: str) -> dict[str, Any]:
     """What ``status.json`` says of every stage under names that end in ``fact``."""
     return {name.removesuffix(fact): v for name, v in status.items() if name.endswith(fact)}
 
 
 @contextlib.contextmanager
-def _unheard() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """What some steps say of a head's health would only frighten."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -137,9 +140,14 @@ def _unheard() -> Iterator[None]:
 
 
 def _seconds(trial: Trial, rate: Rate) -> float:
-    """Left to spend on one trial; a stage whose rate nobody knows costs as the dearest known."""
+    """Left to spend on one trial; a stage whose rate nobody knows costs as the dearest known.
+
+    A trial that was given minutes takes them, whatever of it is done.
+    """
+    if trial.config.minutes is not None:
+        return 60 * trial.config.minutes + (rate.evaluate_s or 0.0)
     try:
-        with _unheard():
+        with unheard():
             method, _ = make_method(trial.config, open_capture(trial.config))
     except GSTalkerError:
         return 0.0  # it will fail at once

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from gstalker import config as configuration
 from gstalker import files
 from gstalker.errors import BackendMissing, ConfigError, RunError
 from gstalker.experiment.plan import Trial
+from gstalker.experiment.schedule import is_open
 from gstalker.experiment.trial import Standing, standing
 from gstalker.plugins import missing
 
@@ -53,6 +54,13 @@ class Local:
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise ConfigError(f"jobs is {self.jobs}; give at least 1.")
+
+    @property
+    def threads_each(self) -> int | None:
+        """CPU threads of one trial; ``None``: as many as torch chooses."""
+        if self.threads or self.jobs == 1:
+            return self.threads
+        return max(len(os.sched_getaffinity(0)) // self.jobs, 1)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ def command(trial: Trial, threads: int | None, device: str | None) -> list[str]:
     words = [sys.executable, "-m", "gstalker", "trial", str(trial.run.path)]
     words += [word for path in trial.speech for word in ("--speech", path)]
     words += ["--speed"] if trial.speed else []
-    return [*words, *(f"{key}={json.dumps(value)}" for key, value in where.items())]
+    return [*words, *(f"{key}={json.dumps(value)}" for key, value in where.items()), *trial.measure]
 
 
 def start(words: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
@@ -155,8 +163,6 @@ def run_here(
         place: how many at once.
         make: the words that run a trial.
     """
-    cores = len(os.sched_getaffinity(0))
-    threads = place.threads or (max(cores // place.jobs, 1) if place.jobs > 1 else None)
     running: dict[subprocess.Popen[bytes], Trial] = {}
     tried: set[Path] = set()
     try:
@@ -168,7 +174,9 @@ def run_here(
             left = [t for t in others if of(t).is_left]
             for trial in left[: place.jobs - len(running)]:
                 log.info("starts: %s", trial.name)
-                running[start(make(trial, threads, place.device), trial.run.log_path)] = trial
+                running[
+                    start(make(trial, place.threads_each, place.device), trial.run.log_path)
+                ] = trial
             if not running and not any(of(t).state == "running" for t in others):
                 return
             time.sleep(_PAUSE_S)
@@ -181,7 +189,10 @@ def run_here(
 
 def of(trial: Trial, queue: dict[str, str] | None = None) -> Standing:
     """How a trial stands."""
-    return standing(trial.run, trial.speech, trial.speed, queue)
+    found = standing(trial.run, trial.speech, trial.speed, queue, trial.measure)
+    if is_open(trial.config) and found.state == "waiting":
+        return replace(found, told="how many steps its minutes allow is to be measured")
+    return found
 
 
 def _told_end(trial: Trial, status: int, tried: set[Path]) -> None:

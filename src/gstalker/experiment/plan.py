@@ -21,6 +21,8 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.schedule import settled
+from gstalker.metrics.protocol import Protocol
 
 _SINGULAR = {"capture": "captures", "seed": "seeds"}
 """A run's word for what an experiment has several of; on the command line both will do."""
@@ -36,6 +38,8 @@ class ExperimentFile:
     """Name of a row: what differs in it, ``key: value``; ``config`` names another config file."""
     title: str = ""
     """Of the table."""
+    name: str = ""
+    """Of its folder among the sweeps; by default the file's."""
     config: str = ""
     """The rows' config file, relative to this one."""
     captures: list[str] = field(default_factory=list)
@@ -48,6 +52,8 @@ class ExperimentFile:
     """Files with other people's sound that every trained head is driven with."""
     speed: bool = False
     """Measure how fast every trained head paints."""
+    measure: dict[str, bool] = field(default_factory=dict)
+    """What is scored as well, as ``evaluate`` takes it: ``sync: true``."""
     columns: list[str] = field(default_factory=list)
     """Metrics of the table, for who prints it; empty: all."""
 
@@ -76,6 +82,8 @@ class Trial:
     fingerprint: str
     speech: tuple[str, ...] = ()
     speed: bool = False
+    measure: tuple[str, ...] = ()
+    """``key=value`` of what is scored as well."""
 
     @property
     def name(self) -> str:
@@ -170,7 +178,7 @@ def read(file: str | Path, overrides: Sequence[str] = (), out: str | Path = "run
     rows = [_with(row, choice, grid) for row in plain for choice in _choices(grid)]
     trials = _trials([(row.name, _compose(file, row, out)) for row in rows], experiment)
     _check_names(trials)
-    name = file.stem if configuration.top_value(file, "rows") is not None else f"{file.stem}-grid"
+    name = f"{file.stem}-grid" if is_run(file) else sweep_name(file)
     columns, folder = tuple(experiment.columns), out / "sweeps" / name
     return Plan(name, experiment.title, columns, tuple(rows), tuple(trials), folder)
 
@@ -184,6 +192,7 @@ def _trials(rows: Sequence[tuple[str, RunConfig]], experiment: ExperimentFile) -
         config = replace(base, capture=folder, seed=seed)
         key = (folder, config.train_minutes)
         capture = captures[key] = captures.get(key) or open_capture(config)
+        config = settled(config, capture)
         trials.append(
             Trial(
                 row=name,
@@ -194,13 +203,14 @@ def _trials(rows: Sequence[tuple[str, RunConfig]], experiment: ExperimentFile) -
                 fingerprint=configuration.fingerprint(config, capture.content_id),
                 speech=tuple(experiment.speech),
                 speed=experiment.speed,
+                measure=tuple(f"{k}={json.dumps(v)}" for k, v in experiment.measure.items()),
             )
         )
     return trials
 
 
 def _check(experiment: ExperimentFile) -> None:
-    speech = experiment.speech
+    speech, measure = experiment.speech, experiment.measure
     if not experiment.captures:
         raise ConfigError("no capture is named.\n  Add captures=FOLDER,FOLDER")
     if not experiment.rows or not experiment.seeds:
@@ -211,6 +221,7 @@ def _check(experiment: ExperimentFile) -> None:
         twice = [value for k, value in enumerate(several) if value in several[:k]]
         if twice:
             raise ConfigError(f"{key}: {twice[0]} stands there twice; a table counts it once.")
+    configuration.from_overrides(Protocol, [f"{k}={json.dumps(v)}" for k, v in measure.items()])
     if len({Path(path).stem for path in speech}) < len(speech):
         raise ConfigError(f"speech: two files have the same name: {', '.join(speech)}")
     for path in speech:
@@ -218,8 +229,18 @@ def _check(experiment: ExperimentFile) -> None:
             raise ConfigError(f"speech: there is no file {path}")
 
 
+def is_run(file: Path) -> bool:
+    """Whether a file is a run's config and no experiment, which has rows or includes some."""
+    return configuration.merged_value(file, "rows") is None
+
+
+def sweep_name(file: Path) -> str:
+    """Of an experiment's folder among the sweeps."""
+    return str(configuration.top_value(file, "name") or file.stem)
+
+
 def _experiment(file: Path, own: list[str]) -> ExperimentFile:
-    if configuration.top_value(file, "rows") is not None:
+    if not is_run(file):
         return configuration.from_file(ExperimentFile, file, own)
     with_row = [f"rows={json.dumps({file.stem: {}})}", f"config={json.dumps(file.name)}"]
     return configuration.from_overrides(ExperimentFile, [*with_row, *own])
@@ -236,7 +257,7 @@ def _sorted_out(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str
         key, values = _SINGULAR.get(key, key), split_values(value)
         if key in lists:
             own.append(text if value[:1] == "[" else f"{key}=[{','.join(map(_quoted, values))}]")
-        elif key == "speed":
+        elif key.partition(".")[0] in ("speed", "measure"):
             own.append(text)
         elif key == "runs":
             raise ConfigError(f"{text}: a sweep's runs go where --out says.")

@@ -115,6 +115,16 @@ class RunFolder:
         path = self.path / "status.json"
         return files.read_object(path) if path.exists() else {}
 
+    def train_minutes(self) -> float | None:
+        """Minutes that the steps of all finished stages took; ``None`` where none is told.
+
+        Looks at validation frames are left out: they teach nothing, and cost slow painters most.
+        """
+        status = self.status()
+        spent = [v for k, v in status.items() if k.endswith("_minutes") and _is_number(v)]
+        looked = [v for k, v in status.items() if k.endswith("_looked_s") and _is_number(v)]
+        return sum(spent) - sum(looked) / 60 if spent else None
+
     def starts(self) -> list[dict[str, Any]]:
         """What ``provenance.json`` tells of each start of training; empty if it is not there.
 
@@ -132,6 +142,10 @@ class RunFolder:
         old = {key: value for key, value in self.status().items() if key not in _ENDINGS}
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         files.write_json(self.path / "status.json", {**old, **facts, "state": state, "time": when})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def open_capture(config: RunConfig) -> Capture:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import Module
 
 from gstalker.callbacks.provenance import machine_card
 from gstalker.data.capture import SAMPLES_PER_FRAME
 from gstalker.experiment.head import Head
 from gstalker.experiment.runs import RunFolder
+from gstalker.methods import Performer
 
 WARM_FRAMES = 25
 FRAMES = 250
@@ -26,10 +28,11 @@ def measure(run: RunFolder, where: Sequence[str] = ()) -> dict[str, Any]:
         where: ``key=value`` that say where things are now.
 
     Returns:
-        ``frames_per_second`` (finished pictures, not encoded), ``train_minutes``,
-        ``peak_memory_mib`` of training, and the machine.
+        ``frames_per_second`` (finished pictures, not encoded), ``parameters`` of what paints and
+        their ``weights_mb``, ``train_minutes``, ``peak_memory_mib`` of training, and the machine.
     """
     head = Head.open(run, where)
+    count, megabytes = sizes(head.performer)
     wanted = (WARM_FRAMES + FRAMES) * SAMPLES_PER_FRAME
     samples = np.resize(head.capture.audio(), wanted)
     pictures = head.frames(samples)
@@ -39,14 +42,30 @@ def measure(run: RunFolder, where: Sequence[str] = ()) -> dict[str, Any]:
     painted = sum(1 for _ in pictures)
     seconds = time.perf_counter() - began
     status = run.status()
-    minutes = [v for key, v in status.items() if key.endswith("_minutes")]
+    minutes = run.train_minutes()
     return {
         "frames_per_second": round(painted / seconds, 2),
         "frames": painted,
         "width": head.width,
         "height": head.height,
         "threads": torch.get_num_threads(),
-        "train_minutes": round(sum(minutes), 2) if minutes else None,
+        "parameters": count,
+        "weights_mb": megabytes,
+        "train_minutes": None if minutes is None else round(minutes, 2),
         "peak_memory_mib": status.get("peak_memory_mib"),
         "machine": machine_card(),
     }
+
+
+def sizes(performer: Performer) -> tuple[int | None, float | None]:
+    """How many learned numbers paint a trained head, and their megabytes (10^6 bytes).
+
+    Everything that the performer holds as a module is counted, each parameter once; ``None`` where
+    it holds none.
+    """
+    modules = [part for part in (performer, *vars(performer).values()) if isinstance(part, Module)]
+    found = {id(p): p for module in modules for p in module.parameters()}.values()
+    if not found:
+        return None, None
+    size = sum(p.numel() * p.element_size() for p in found)
+    return sum(p.numel() for p in found), round(size / 1e6, 6)

@@ -6,14 +6,19 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from gstalker.config import RunConfig
+from gstalker.errors import Claimed, ConfigError, GSTalkerError
 from gstalker.experiment import cost, launch
 from gstalker.experiment.claim import claim
-from gstalker.experiment.launch import Local
+from gstalker.experiment.launch import Local, Slurm
+from gstalker.experiment.pace import settle
 from gstalker.experiment.plan import Plan, Trial, read
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.schedule import is_open, pace_path
 from gstalker.experiment.trial import Standing
 
 log = logging.getLogger(__name__)
@@ -92,12 +97,13 @@ def sweep(
             not raise.
     """
     place = launch.cluster(on, jobs)
+    _measure_paces(read(file, overrides, out), place)
     plan = read(file, overrides, out)
     plan.save()
     os.environ.setdefault("WANDB_RUN_GROUP", plan.folder.name)  # handed down to every trial
     with claim(Path(out) / "sweeps" / ".claim", "another sweep's start", PATIENCE_S):
         before = report(plan)
-        left = before.left
+        left = [trial for trial in before.left if not is_open(trial.config)]
         for trial in left:
             trial.freeze()
         if left and not isinstance(place, Local):
@@ -108,8 +114,42 @@ def sweep(
         if left:
             log.info("%s", expected(before, place.jobs, probe=True))
         queued = [p for p, stand in before.standings.items() if stand.state == "queued"]
-        launch.run_here([t for t in plan.unique() if t.run.path not in queued], place)
+        wanted = [t for t in plan.unique() if t.run.path not in queued and not is_open(t.config)]
+        launch.run_here(wanted, place)
     return report(plan)
+
+
+def _measure_paces(plan: Plan, place: Local | Slurm) -> None:
+    """Find the steps that fit each trial's minutes; a trial that cannot say so fails by itself."""
+    failed: dict[Path, str] = {}
+    for trial in plan.trials:
+        if not is_open(trial.config):
+            continue
+        if not isinstance(place, Local):
+            raise ConfigError(
+                f"{trial.name} is to train for {trial.config.minutes:g} minutes, and how many "
+                "steps that is must be measured where it will train.\n  Sweep on such a machine "
+                "without --on until the first trial starts, or give schedule=SHARE, not minutes."
+            )
+        path = pace_path(trial.config, open_capture(trial.config))
+        if path not in failed:
+            try:
+                settle(_as_there(trial.config, place))
+            except Claimed:
+                raise
+            except GSTalkerError as error:
+                failed[path] = f"{type(error).__name__}: {error}"
+        if path in failed:
+            log.info("failed: %s %s", trial.name, failed[path])
+            trial.freeze()
+            trial.run.record("failed", reason=failed[path])
+
+
+def _as_there(config: RunConfig, place: Local) -> RunConfig:
+    """A config with the threads and the device that a trial gets."""
+    threads = place.threads_each or config.threads
+    device: Any = place.device or config.device
+    return replace(config, threads=threads, device=device)
 
 
 def dry_run(

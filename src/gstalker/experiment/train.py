@@ -25,6 +25,7 @@ from gstalker.errors import ConfigError
 from gstalker.experiment.claim import claim
 from gstalker.experiment.loggers import close, make_logger
 from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.schedule import method_config
 from gstalker.methods import METHODS, Method, StagePlan
 from gstalker.metrics.ridge import yardstick
 from gstalker.plugins import resolve
@@ -37,7 +38,8 @@ def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
     """The method that a config names, on a capture, and the kind of sound features it hears.
 
     Raises:
-        ConfigError: there is no such method, or not the device that it is to run on.
+        ConfigError: there is no such method, not the device that it is to run on, or its minutes
+            were not measured yet.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -46,9 +48,10 @@ def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
             "device is cuda, but torch finds no CUDA device on this machine.\n  Use: device=cpu"
         )
     kind = resolve(METHODS, config.method.name)
-    features = choose_features(capture, kind.sound(config.method.config))
+    settings = method_config(config)
+    features = choose_features(capture, kind.sound(settings))
     method = kind(
-        config.method.config,
+        settings,
         capture,
         rasterizer=config.rasterizer.name,
         features=features,

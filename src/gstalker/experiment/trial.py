@@ -6,6 +6,7 @@ sweep may be typed again, killed, or asked from another shell.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from gstalker.experiment.claim import claim, holder
 from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.speed import measure
+from gstalker.experiment.speed import measure as time_head
 from gstalker.experiment.train import train_claimed
 
 Stand = Literal["done", "running", "queued", "waiting", "interrupted", "failed", "diverged"]
@@ -31,6 +32,7 @@ def run_trial(
     speech: Sequence[str] = (),
     speed: bool = False,
     where: Sequence[str] = (),
+    measure: Sequence[str] = (),
 ) -> None:
     """Do what is not done yet: train, evaluate, drive, time.
 
@@ -39,6 +41,7 @@ def run_trial(
         speech: files with sound to drive it with.
         speed: measure how fast it paints.
         where: ``key=value`` that say where things are now: ``capture=FOLDER``, ``threads=2``.
+        measure: ``key=value`` of what is scored as well: ``sync=true``.
 
     Raises:
         Claimed: another process does it.
@@ -46,10 +49,10 @@ def run_trial(
     """
     run = RunFolder.open(folder)
     with claim(run.claim_path, f"run {run.path}"):
-        if is_finished(run, speech, speed):
+        if is_finished(run, speech, speed, measure):
             return
         try:
-            _run(run, speech, speed, where)
+            _run(run, speech, speed, where, measure)
         except Diverged:  # recorded where it was noticed
             raise
         except KeyboardInterrupt:
@@ -60,7 +63,13 @@ def run_trial(
             raise
 
 
-def _run(run: RunFolder, speech: Sequence[str], speed: bool, where: Sequence[str]) -> None:
+def _run(
+    run: RunFolder,
+    speech: Sequence[str],
+    speed: bool,
+    where: Sequence[str],
+    measure: Sequence[str],
+) -> None:
     config = run.config(where)
     capture = open_capture(config)
     named = configuration.fingerprint(config, capture.content_id)[:6]
@@ -70,10 +79,10 @@ def _run(run: RunFolder, speech: Sequence[str], speed: bool, where: Sequence[str
             "  Sweep again: the changed capture makes another run."
         )
     train_claimed(config, capture, run)
-    if not run.scores_path.exists():
+    if not is_scored(run, measure):
         run.record("running", stage="evaluate")
         began = time.monotonic()
-        evaluate(run, where)
+        evaluate(run, [*where, *measure])
         run.record("running", evaluate_s=round(time.monotonic() - began, 1))
     for path in speech:
         if not run.driven_path(path).exists():
@@ -81,14 +90,27 @@ def _run(run: RunFolder, speech: Sequence[str], speed: bool, where: Sequence[str
             drive(run, path, run.driven_path(path), where)
     if speed and not run.speed_path.exists():
         run.record("running", stage="speed")
-        files.write_json(run.speed_path, measure(run, where))
+        files.write_json(run.speed_path, time_head(run, where))
     run.record("done")
 
 
-def is_finished(run: RunFolder, speech: Iterable[str] = (), speed: bool = False) -> bool:
+def is_finished(
+    run: RunFolder, speech: Iterable[str] = (), speed: bool = False, measure: Iterable[str] = ()
+) -> bool:
     """Whether nothing is left to do."""
-    wanted = [run.scores_path, *(run.driven_path(path) for path in speech)]
-    return all(path.exists() for path in [*wanted, *([run.speed_path] if speed else [])])
+    wanted = [run.driven_path(path) for path in speech] + ([run.speed_path] if speed else [])
+    return all(path.exists() for path in wanted) and is_scored(run, measure)
+
+
+def is_scored(run: RunFolder, measure: Iterable[str] = ()) -> bool:
+    """Whether a run has scores, of all that was to be measured as well."""
+    if not run.scores_path.exists():
+        return False
+    asked = dict(text.split("=", 1) for text in measure)
+    if not asked:
+        return True
+    told = files.read_object(run.scores_path).get("protocol", {})
+    return all(key in told and json.dumps(told[key]) == value for key, value in asked.items())
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,7 @@ def standing(
     speech: Iterable[str] = (),
     speed: bool = False,
     queue: Mapping[str, str] | None = None,
+    measure: Iterable[str] = (),
 ) -> Standing:
     """How a run of a sweep stands.
 
@@ -118,9 +141,10 @@ def standing(
         speech: files that it is driven with.
         speed: whether it is timed.
         queue: state of every job that the cluster knows; ``None`` where there is none to ask.
+        measure: what is scored as well.
     """
     held = holder(run.claim_path)
-    if held is None and is_finished(run, speech, speed):
+    if held is None and is_finished(run, speech, speed, measure):
         return Standing("done")
     status = run.status()
     where = _where(status)

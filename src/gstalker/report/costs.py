@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gstalker import files
 from gstalker.experiment.runs import RunFolder
+from gstalker.report import naming
 
 Entry = dict[str, Any]
 MOST = 1e12
@@ -21,14 +23,18 @@ def costs(run: RunFolder, device: str) -> dict[str, Entry]:
     """
     status = run.status()
     card = _card(next(iter(run.starts()), {}), device)
-    spent = [v for k, v in status.items() if k.endswith("_minutes") and isinstance(v, int | float)]
     speed = files.read_object(run.speed_path) if run.speed_path.is_file() else {}
     timed = _card(speed.get("machine"), device)
     timed |= {k: speed[k] for k in ("width", "height", "threads") if k in speed}
+    sizes = {
+        "counted": "learned numbers of the head that paints, each once; 4 bytes each, 1e6 a MB"
+    }
     return {
-        "train_minutes": _entry(sum(spent) if spent else None, card, "status.json"),
+        "train_minutes": _entry(run.train_minutes(), card, "status.json"),
         "peak_memory_mib": _entry(status.get("peak_memory_mib"), card, "status.json"),
         "frames_per_second": _entry(speed.get("frames_per_second"), timed, "speed.json"),
+        "parameters": _entry(speed.get("parameters"), sizes, "speed.json"),
+        "weights_mb": _entry(speed.get("weights_mb"), sizes, "speed.json"),
     }
 
 
@@ -44,8 +50,17 @@ def made_by(folder: Path) -> str:
         *(f"{name} {packages[name]}" for name in ("gstalker", "torch") if packages.get(name)),
         f"{last.get('cores')} cores {last.get('machine')}",
         *([f"features {last['features']}"] if last.get("features") else []),
+        *_scheduled(naming.read_config(folder)),
     ]
     return ", ".join(told)
+
+
+def _scheduled(config: dict[str, Any]) -> Iterator[str]:
+    """How much of its method's schedule a run was given, and why so much."""
+    share, minutes = config.get("schedule"), config.get("minutes")
+    if share is not None:
+        why = "" if minutes is None else f", measured to take {minutes:g} minutes"
+        yield f"{share:g} of its schedule{why}"
 
 
 def _entry(value: Any, machine: dict[str, Any], file: str) -> Entry:

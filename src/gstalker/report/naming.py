@@ -8,6 +8,7 @@ from typing import Any
 
 from gstalker.errors import RunError
 
+_LATER = ("train_minutes", "minutes", "schedule")
 _BESIDES = {"capture", "seed", "runs", "logger", "threads", "device"}
 """Keys of a config in which runs of one row may differ."""
 
@@ -37,6 +38,11 @@ def told_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.yaml").is_file():  # a scores.json that was copied away from its run
         return {"method.name": folder.resolve().name}
     config = read_config(folder)
+    if config.get("minutes") is not None:
+        config.pop("schedule", None)  # found by measuring, so it differs between captures
+    for key in _LATER:
+        if config.get(key) is None:
+            config.pop(key, None)  # runs of earlier versions lack it
     return dict(_flat({k: v for k, v in config.items() if k not in _BESIDES}))
 
 

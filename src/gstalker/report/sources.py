@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from gstalker import files
 from gstalker.errors import ConfigError, GSTalkerError, RunError
+from gstalker.experiment.plan import sweep_name
 from gstalker.experiment.runs import RunFolder
 from gstalker.metrics import sheet
 from gstalker.report import naming, protocols
@@ -143,7 +144,7 @@ def find_sweep(path: Path, runs: Path) -> Path | None:
     if not path.is_file():
         raise ConfigError(f"there is no experiment at {path}.")
     # a run's own config, swept over several values, leaves NAME-grid
-    places = [runs / "sweeps" / name / SWEEP for name in (path.stem, f"{path.stem}-grid")]
+    places = [runs / "sweeps" / name / SWEEP for name in (sweep_name(path), f"{path.stem}-grid")]
     for place in places:
         if place.is_file():
             return place

@@ -115,6 +115,8 @@ _OURS: tuple[Column, ...] = (
     Column("fid", "FID", digits=2, reported="fid"),
     Column("train_minutes", "training", "min", 1, False, reported="train_time"),
     Column("peak_memory_mib", "memory", "MiB", 0, False),
+    Column("parameters", "parameters", digits=0),
+    Column("weights_mb", "size", "MB", 2, False, reported="size"),
     Column("frames_per_second", "speed", "frames/s", 1, True, reported="fps"),
 )
 """Ours that have a title of their own; the direction comes from the metrics themselves."""

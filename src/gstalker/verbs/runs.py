@@ -43,7 +43,11 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("run", type=Path, metavar="RUN", help="a run folder with a frozen config")
     verb.add_argument("--speech", action="append", default=[], metavar="AUDIO", help="drive it")
     verb.add_argument("--speed", action="store_true", help="measure how fast it paints")
-    takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
+    takes_overrides(
+        verb,
+        "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
+        "sync=true",
+    )
 
     verb = add_verb(
         verbs, "reproduce", _reproduce, "train a run again and say what differs", resumes=True
@@ -79,10 +83,11 @@ def _train(args: argparse.Namespace) -> None:
     from gstalker import config
 
     chosen = config.compose(args.config, args.overrides)
-    from gstalker.experiment.train import train  # after the typos, for it takes seconds
+    from gstalker.experiment.pace import settle  # after the typos, for it takes seconds
+    from gstalker.experiment.train import train
 
     hush()
-    run = train(chosen)
+    run = train(settle(chosen))
     print(f"{run.path}\nNext: gstalker evaluate {run.path}")
 
 
@@ -99,8 +104,12 @@ def _trial(args: argparse.Namespace) -> int:
     from gstalker.experiment.trial import run_trial
 
     hush()
+    from gstalker.experiment.evaluate import MAY_BE_CHOSEN
+
+    measure = [text for text in args.overrides if text.partition("=")[0] in MAY_BE_CHOSEN]
+    where = [text for text in args.overrides if text not in measure]
     try:
-        run_trial(args.run, speech=args.speech, speed=args.speed, where=args.overrides)
+        run_trial(args.run, speech=args.speech, speed=args.speed, where=where, measure=measure)
     except Claimed as claimed:
         print(f"gstalker: {claimed}", file=sys.stderr)
         return BUSY

@@ -316,6 +316,49 @@ def test_the_table_of_states_has_a_line_for_every_trial_and_a_sum(experiment, tm
     assert text.endswith("waiting 1, diverged 1")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("state", 3),
+        ("state", "asleep"),
+        ("stage", ["static"]),
+        ("step", 10**400),
+        ("step", float("inf")),
+        ("step", float("nan")),
+        ("steps", -4),
+        ("reason", None),
+        ("static_minutes", "3"),
+        ("static_steps", True),
+    ],
+)
+def test_a_trial_whose_status_is_damaged_is_shown_as_unreadable_and_not_started(
+    experiment, tmp_path, key, value
+):
+    file, words = experiment({"a": {}, "b": {"method.deform.torso": None}})
+    plan = read(file, words, tmp_path)
+    plan.trials[0].freeze()
+    path = plan.trials[0].run.path / "status.json"
+    path.write_text(json.dumps({"state": "running", "stage": "static", key: value}))
+    told = sweep.report(plan)
+    assert f"status.json is damaged: {key} is " in told.text
+    assert max(map(len, told.text.splitlines())) < 400
+    assert told.text.endswith("unreadable 1, waiting 1")
+    assert told.left == [plan.trials[1]]
+    assert not told.healthy
+    with pytest.raises(RunError, match=r"Remove it, and type the same command again"):
+        plan.trials[0].run.record("running")
+    assert cost.estimate([], [plan.trials[0].run], probe=False).minutes == 0
+
+
+def test_a_job_that_is_no_job_is_shown_as_unreadable(experiment, tmp_path):
+    file, words = experiment({"a": {}})
+    (trial,) = read(file, words, tmp_path).trials
+    trial.freeze()
+    files.write_json(trial.run.job_path, {"job": [1]})
+    assert standing(trial.run).state == "unreadable"
+    assert "job.json is damaged" in standing(trial.run).told
+
+
 # ---------------------------------------------------------------------- what it will take
 
 

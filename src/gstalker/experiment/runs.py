@@ -6,22 +6,30 @@ folder per stage with ``last.ckpt`` and ``metrics.csv``, then ``frames/`` and ``
 
 from __future__ import annotations
 
+import reprlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gstalker import config as configuration
 from gstalker import files
 from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
-from gstalker.errors import RunError
+from gstalker.errors import GSTalkerError, RunError
 
 State = Literal["running", "done", "interrupted", "failed", "diverged"]
 
 _ENDINGS = ("reason", "term")
 """What only a failed or diverged run has to tell."""
+_WORDS = ("stage", "term", "reason")
+"""What ``status.json`` tells in words."""
+_COUNTS = ("step", "steps", "peak_memory_mib", "evaluate_s")
+_OF_STAGES = ("_minutes", "_steps", "_step_s")
+"""What it tells in numbers: of the run, and, behind a stage's name, of each stage."""
+_MOST = 1e12
+"""Steps, minutes or MiB that nobody has; what is above is a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,40 @@ class RunFolder:
         return configuration.load(self.config_path, where)
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` holds; empty where nothing was recorded yet."""
+        """What ``status.json`` holds; empty where nothing was recorded yet.
+
+        ``state`` is a ``State``; stages, terms and reasons are words; what is counted is a number
+        of 0 or more.
+
+        Raises:
+            RunError: it is damaged; says where.
+        """
         path = self.path / "status.json"
-        return files.read_object(path) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            told = files.read_object(path)
+            for key, value in told.items():
+                if not _is_told_so(key, value):
+                    raise RunError(f"{path} is damaged: {key} is {reprlib.repr(value)}.")
+        except GSTalkerError as error:
+            raise RunError(
+                f"{error}\n  Remove it, and type the same command again; checkpoints stay."
+            ) from error
+        return told
+
+    def job(self) -> str | None:
+        """The id of the cluster's job that was told to do it; ``None`` if none was.
+
+        Raises:
+            RunError: ``job.json`` is damaged.
+        """
+        if not self.job_path.exists():
+            return None
+        job = files.read_object(self.job_path).get("job")
+        if not isinstance(job, str):
+            raise RunError(f"{self.job_path} is damaged: it names no job.\n  Remove it.")
+        return job
 
     def starts(self) -> list[dict[str, Any]]:
         """What ``provenance.json`` tells of each start of training; empty if it is not there.
@@ -132,6 +171,18 @@ class RunFolder:
         old = {key: value for key, value in self.status().items() if key not in _ENDINGS}
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         files.write_json(self.path / "status.json", {**old, **facts, "state": state, "time": when})
+
+
+def _is_told_so(key: str, value: Any) -> bool:
+    """Whether a value of ``status.json`` is of the kind that :meth:`RunFolder.record` wrote."""
+    if key == "state":
+        return value in get_args(State)
+    if key in _WORDS:
+        return isinstance(value, str)
+    if key in _COUNTS or key.endswith(_OF_STAGES):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and 0 <= value <= _MOST
+    return True
 
 
 def open_capture(config: RunConfig) -> Capture:

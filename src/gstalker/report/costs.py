@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gstalker import files
+from gstalker.errors import GSTalkerError
 from gstalker.experiment.runs import RunFolder
 
 Entry = dict[str, Any]
@@ -19,16 +20,22 @@ def costs(run: RunFolder, device: str) -> dict[str, Entry]:
 
     They carry a protocol of their own, the machine: times of two machines may not be compared.
     """
-    status = run.status()
+    lacking = "status.json does not tell it"
+    try:
+        status = run.status()
+    except GSTalkerError as error:
+        status, lacking = {}, str(error).splitlines()[0].rstrip(".")
     card = _card(next(iter(run.starts()), {}), device)
-    spent = [v for k, v in status.items() if k.endswith("_minutes") and isinstance(v, int | float)]
+    spent = [minutes for key, minutes in status.items() if key.endswith("_minutes")]
     speed = files.read_object(run.speed_path) if run.speed_path.is_file() else {}
     timed = _card(speed.get("machine"), device)
     timed |= {k: speed[k] for k in ("width", "height", "threads") if k in speed}
     return {
-        "train_minutes": _entry(sum(spent) if spent else None, card, "status.json"),
-        "peak_memory_mib": _entry(status.get("peak_memory_mib"), card, "status.json"),
-        "frames_per_second": _entry(speed.get("frames_per_second"), timed, "speed.json"),
+        "train_minutes": _entry(sum(spent) if spent else None, card, lacking),
+        "peak_memory_mib": _entry(status.get("peak_memory_mib"), card, lacking),
+        "frames_per_second": _entry(
+            speed.get("frames_per_second"), timed, "speed.json does not tell it"
+        ),
     }
 
 
@@ -48,9 +55,9 @@ def made_by(folder: Path) -> str:
     return ", ".join(told)
 
 
-def _entry(value: Any, machine: dict[str, Any], file: str) -> Entry:
-    if not isinstance(value, int | float) or abs(value) > MOST:
-        return {"value": "n/a", "reason": f"{file} does not tell it"}
+def _entry(value: Any, machine: dict[str, Any], lacking: str) -> Entry:
+    if not isinstance(value, int | float) or not abs(value) <= MOST:  # NaN is not
+        return {"value": "n/a", "reason": lacking}
     return {"mean": float(value), "protocol": json.dumps(machine), "words": machine}
 
 

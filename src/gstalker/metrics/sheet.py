@@ -2,8 +2,8 @@
 
 ``scores.json`` holds the protocol, what each metric is, and the rows; ``scores_frames.npz`` beside
 it holds one array per row and metric, so that two rows can be compared frame by frame later. It is
-written first and ``scores.json`` names its digest, so a program killed between the two leaves a pair
-that readers notice.
+written first, and ``scores.json`` names its digest: what a program killed between the two leaves
+is noticed.
 """
 
 from __future__ import annotations

@@ -122,12 +122,25 @@ def test_commas_inside_of_brackets_and_quotes_are_no_separators(text, values):
         ({}, [], "rows: there is none"),
         ({"a": {}}, ["seeds=[]"], "seeds: there is none"),
         ({"a": {}}, ["seeds=0,1,0"], "seeds: 0 stands there twice"),
+        (
+            {"a": {}},
+            ["columns=psnr_full,lpisp_alex"],
+            "columns: no metric is called 'lpisp_alex'. Did you mean 'lpips_alex'",
+        ),
     ],
 )
 def test_a_wrong_experiment_is_a_sentence(experiment, tmp_path, rows, words, told):
     file, capture = experiment(rows)
     with pytest.raises(ConfigError, match=told):
         read(file, [*capture, *words], tmp_path)
+
+
+def test_columns_may_be_ours_with_or_without_a_detector_the_papers_what_costs_or_all(
+    experiment, tmp_path
+):
+    named = ["lmd", "lmd_centred_mediapipe", "psnr", "frames_per_second", "all"]
+    file, words = experiment({"a": {}}, columns=named)
+    assert read(file, words, tmp_path).columns == tuple(named)
 
 
 def test_an_experiment_without_captures_says_what_to_add(experiment):

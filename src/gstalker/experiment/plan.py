@@ -21,6 +21,8 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.metrics import vocabulary
+from gstalker.plugins import did_you_mean
 
 _SINGULAR = {"capture": "captures", "seed": "seeds"}
 """A run's word for what an experiment has several of; on the command line both will do."""
@@ -49,7 +51,7 @@ class ExperimentFile:
     speed: bool = False
     """Measure how fast every trained head paints."""
     columns: list[str] = field(default_factory=list)
-    """Metrics of the table, for who prints it; empty: all."""
+    """Metrics of the table, for who prints it; empty: the usual ones."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,13 @@ def _check(experiment: ExperimentFile) -> None:
         twice = [value for k, value in enumerate(several) if value in several[:k]]
         if twice:
             raise ConfigError(f"{key}: {twice[0]} stands there twice; a table counts it once.")
+    for name in experiment.columns:
+        if name != "all" and not vocabulary.is_known(name):
+            hint = did_you_mean(name, vocabulary.names())
+            raise ConfigError(
+                f"columns: no metric is called '{name}'{hint}\n"
+                f"  Known: all, {', '.join(vocabulary.names())}."
+            )
     if len({Path(path).stem for path in speech}) < len(speech):
         raise ConfigError(f"speech: two files have the same name: {', '.join(speech)}")
     for path in speech:

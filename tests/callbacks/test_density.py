@@ -157,6 +157,18 @@ def test_accumulated_batches_are_counted_each_but_operated_on_once_a_step(monkey
     assert torch.equal(callback.stats.count, torch.full((10,), 6.0))  # two steps of three batches
 
 
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_gaussian_that_is_no_longer_a_number_is_pruned_whatever_of_it_is_not(name):
+    stage = Blobs(10)
+    callback = Densification(replace(GROWING, grow_grad2d=1e9, prune_opacity=0.0))
+    trainer = fit(stage, 2, callback)
+    with torch.no_grad():
+        getattr(stage.cloud, name)[3] = torch.nan
+    kept = stage.cloud.means[torch.arange(10) != 3].clone()
+    callback._operate(trainer.optimizers[0], stage.cloud, 4)
+    assert torch.equal(stage.cloud.means, kept)
+
+
 # From here on the callback alone, its inputs worked out by hand.
 
 

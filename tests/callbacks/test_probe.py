@@ -29,13 +29,21 @@ class Stage:
 def probed(capture, spoil, step=50):
     stage = Stage(spoil)
     probe = SoundProbe(FrameDataset(capture, "mel"), capture.split()[0][-40:])
-    trainer = SimpleNamespace(sanity_checking=False, global_step=step, max_steps=100)
-    probe.on_validation_epoch_end(trainer, stage)
+    validate(probe, stage, step)
     return stage.logged, probe
 
 
+def validate(probe, stage, step):
+    trainer = SimpleNamespace(sanity_checking=False, global_step=step, max_steps=100)
+    probe.on_validation_epoch_end(trainer, stage)
+
+
+def clear(own, sound):
+    return 0.1 if own else 0.2
+
+
 def test_a_mouth_that_hears_gains_from_its_own_sound(tiny_capture, caplog):
-    logged, probe = probed(tiny_capture, lambda own, sound: 0.1 if own else 0.2)
+    logged, probe = probed(tiny_capture, clear)
     assert logged["val_sound_gain_db"] == pytest.approx(20 * np.log10(2), abs=1e-4)
     assert probe.gains == [(50, logged["val_sound_gain_db"])]
     assert "ignored" not in caplog.text
@@ -50,6 +58,22 @@ def test_a_mouth_that_any_sound_moves_alike_is_warned_of(tiny_capture, caplog):
     assert abs(logged["val_sound_gain_db"]) < 1
     assert "so far the sound is ignored" in caplog.text
     assert f"gstalker inspect {tiny_capture.folder}" in caplog.text
+
+
+def test_a_deaf_mouth_is_warned_of_once_and_again_only_if_it_heard_in_between(tiny_capture, caplog):
+    caplog.set_level("INFO")
+    probe = SoundProbe(FrameDataset(tiny_capture, "mel"), tiny_capture.split()[0][-40:])
+    warned = []
+    for step, spoil in ((40, noisy), (50, noisy), (60, clear), (70, clear), (80, noisy)):
+        validate(probe, Stage(spoil), step)
+        warned.append(sum(record.levelname == "WARNING" for record in caplog.records))
+    assert warned == [1, 1, 1, 1, 2]
+    assert caplog.text.count("after 60 steps the mouth follows its own sound") == 1
+    assert caplog.text.count("follows its own sound") == 1
+    resumed = SoundProbe(probe.dataset, probe.ids)
+    resumed.load_state_dict(probe.state_dict())
+    validate(resumed, Stage(noisy), 90)
+    assert caplog.text.count("so far the sound is ignored") == 2
 
 
 def test_a_mouth_is_not_called_deaf_before_it_had_time_to_wake_up(tiny_capture, caplog):

@@ -115,7 +115,17 @@ def test_evaluate_scores_ours_and_all_controls(run, scores, tiny_capture):
 def test_the_summary_names_every_row_and_metric(scores):
     text = summary(scores)
     assert all(name in text for name in [*ROWS, "psnr_mouth", "lpips_alex"])
-    assert "n/a" in text  # no LPIPS weights in the tests
+    reason = scores["rows"]["ours"]["lpips_alex"]["reason"]  # no LPIPS weights in the tests
+    assert text.count(" ".join(reason.split()).rstrip(".")) == 1
+
+
+def test_the_summary_says_why_a_figure_is_not_there_once_for_each_reason(scores):
+    lacking = {"value": "n/a", "reason": "no face\n  was found."}
+    slow = {"value": "n/a", "reason": "costs much"}
+    rows = {"ours": {"a": {"mean": 1.0}, "b": slow}, "static": {"a": lacking, "b": slow}}
+    lines = summary({**scores, "rows": rows}).splitlines()
+    assert lines[1].split() == ["a", "1.000", "n/a"]
+    assert lines[3:5] == ["n/a b: costs much.", "n/a a of static: no face was found."]
 
 
 def test_drive_speaks_for_as_long_as_the_sound_lasts(run, tmp_path):

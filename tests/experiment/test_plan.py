@@ -124,12 +124,25 @@ def test_commas_inside_of_brackets_and_quotes_are_no_separators(text, values):
         ({}, [], "rows: there is none"),
         ({"a": {}}, ["seeds=[]"], "seeds: there is none"),
         ({"a": {}}, ["seeds=0,1,0"], "seeds: 0 stands there twice"),
+        (
+            {"a": {}},
+            ["columns=psnr_full,lpisp_alex"],
+            "columns: no metric is called 'lpisp_alex'. Did you mean 'lpips_alex'",
+        ),
     ],
 )
 def test_a_wrong_experiment_is_a_sentence(experiment, tmp_path, rows, words, told):
     file, capture = experiment(rows)
     with pytest.raises(ConfigError, match=told):
         read(file, [*capture, *words], tmp_path)
+
+
+def test_columns_may_be_ours_with_or_without_a_detector_the_papers_what_costs_or_all(
+    experiment, tmp_path
+):
+    named = ["lmd", "lmd_centred_mediapipe", "psnr", "frames_per_second", "all"]
+    file, words = experiment({"a": {}}, columns=named)
+    assert read(file, words, tmp_path).columns == tuple(named)
 
 
 def test_an_experiment_without_captures_says_what_to_add(experiment):
@@ -333,6 +346,49 @@ def test_the_table_of_states_has_a_line_for_every_trial_and_a_sum(experiment, tm
     assert lines[2][:4] == ["b", "tiny", "0", "diverged"]
     assert "static, step 4: scales is nan" in text
     assert text.endswith("waiting 1, diverged 1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("state", 3),
+        ("state", "asleep"),
+        ("stage", ["static"]),
+        ("step", 10**400),
+        ("step", float("inf")),
+        ("step", float("nan")),
+        ("steps", -4),
+        ("reason", None),
+        ("static_minutes", "3"),
+        ("static_steps", True),
+    ],
+)
+def test_a_trial_whose_status_is_damaged_is_shown_as_unreadable_and_not_started(
+    experiment, tmp_path, key, value
+):
+    file, words = experiment({"a": {}, "b": {"method.deform.torso": None}})
+    plan = read(file, words, tmp_path)
+    plan.trials[0].freeze()
+    path = plan.trials[0].run.path / "status.json"
+    path.write_text(json.dumps({"state": "running", "stage": "static", key: value}))
+    told = sweep.report(plan)
+    assert f"status.json is damaged: {key} is " in told.text
+    assert max(map(len, told.text.splitlines())) < 400
+    assert told.text.endswith("unreadable 1, waiting 1")
+    assert told.left == [plan.trials[1]]
+    assert not told.healthy
+    with pytest.raises(RunError, match=r"Remove it, and type the same command again"):
+        plan.trials[0].run.record("running")
+    assert cost.estimate([], [plan.trials[0].run], probe=False).minutes == 0
+
+
+def test_a_job_that_is_no_job_is_shown_as_unreadable(experiment, tmp_path):
+    file, words = experiment({"a": {}})
+    (trial,) = read(file, words, tmp_path).trials
+    trial.freeze()
+    files.write_json(trial.run.job_path, {"job": [1]})
+    assert standing(trial.run).state == "unreadable"
+    assert "job.json is damaged" in standing(trial.run).told
 
 
 # ---------------------------------------------------------------------- what it will take

@@ -17,10 +17,21 @@ def test_the_small_and_hard_pulled_are_cloned_the_large_split():
     assert density.split_mask(PULL, SCALES, **LIMITS).tolist() == [False, True, False, False]
 
 
-def test_the_faint_the_huge_and_the_broken_are_pruned():
-    opacities = torch.tensor([0.5, 0.001, torch.nan, 0.5])
+def test_the_faint_and_the_huge_are_pruned():
+    opacities = torch.tensor([0.5, 0.001, 0.5, 0.5])
     limits = {"prune_opacity": 0.01, "prune_scale3d": 0.8}
-    assert density.prune_mask(opacities, SCALES, **limits).tolist() == [False, True, True, True]
+    assert density.prune_mask(opacities, SCALES, **limits).tolist() == [False, True, False, True]
+
+
+def test_whatever_of_a_gaussian_is_no_number_makes_it_broken():
+    means, quats = torch.zeros(4, 3), torch.ones(4, 4)
+    opacities, sh = torch.full((4,), 0.5), torch.zeros(4, 4, 3)
+    means[0, 2], quats[1, 0], sh[3, 3, 1] = torch.nan, torch.inf, -torch.inf
+    broken = density.broken_mask(means, SCALES, quats, opacities, sh)
+    assert broken.tolist() == [True, True, False, True]
+    opacities[2] = torch.nan
+    assert density.broken_mask(opacities).tolist() == [False, False, True, False]
+    assert density.broken_mask(means[:0], opacities[:0]).tolist() == []
 
 
 def test_pull_is_counted_in_half_image_sides_over_the_pictures_that_saw_it():

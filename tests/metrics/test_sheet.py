@@ -135,6 +135,31 @@ def test_a_file_that_holds_no_object_is_a_sentence(tmp_path, text):
         read(path)
 
 
+def test_a_program_killed_between_the_two_files_leaves_a_pair_that_is_refused(
+    written, capture, tmp_path, monkeypatch
+):
+    path = tmp_path / "scores.json"
+    sheets = []
+    for row in ("first", "second"):
+        sheets.append(Sheet(Scorer(capture, capture.split()[1], PROTOCOL)))
+        sheets[-1].add(row, lambda i, row=row: capture.frame(0 if row == "first" else i))
+    sheets[0].write(path)
+    assert set(read_frames(path)[2]) == {"first"}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gstalker.files.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sheets[1].write(path)
+    assert set(read(path)["rows"]) == {"first"}
+    with pytest.raises(GSTalkerError, match="not of the same evaluation as scores.json"):
+        read_frames(path)
+    monkeypatch.undo()
+    sheets[1].write(path)
+    assert set(read_frames(path)[2]) == {"second"}
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [
@@ -149,6 +174,8 @@ def test_a_file_that_holds_no_object_is_a_sentence(tmp_path, text):
 def test_values_that_do_not_fit_their_frames_are_a_sentence(written, tmp_path, name, array):
     with np.load(frames_path(written[0])) as file:
         arrays = dict(file)
-    np.savez(frames_path(tmp_path / "scores.json"), **{**arrays, name: array})
+    path = tmp_path / "scores.json"
+    path.write_text("{}")  # an earlier version's, without a digest
+    np.savez(frames_path(path), **{**arrays, name: array})
     with pytest.raises(GSTalkerError, match="evaluate or score again"):
         read_frames(tmp_path / "scores.json")

@@ -485,13 +485,29 @@ def test_a_damaged_file_is_a_sentence(make_run, text):
         report.tabulate([run])
 
 
-@pytest.mark.parametrize("name", ["status.json", "provenance.json", "speed.json"])
+@pytest.mark.parametrize("name", ["provenance.json", "speed.json"])
 @pytest.mark.parametrize("text", ["[1]", "null", '"x"'])
 def test_a_damaged_file_beside_the_scores_is_a_sentence(make_run, name, text):
     run = make_run("a", {"psnr_full": entry(30.0)})
     (run / name).write_text(text)
     with pytest.raises(GSTalkerError, match=f"{name} is damaged"):
         report.tabulate([run])
+
+
+@pytest.mark.parametrize("minutes", ["NaN", "-1", "1" + 400 * "0", "[]", "true", '"x"'])
+def test_a_damaged_status_leaves_the_scores_and_says_why_the_cost_is_not_known(make_run, minutes):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    (run / "status.json").write_text(f'{{"state": "done", "static_minutes": {minutes}}}')
+    text = report.tabulate([run], metrics=["psnr_full", "train_minutes"])
+    assert "30.00" in text
+    assert "status.json is damaged: static\\_minutes is" in text
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", "{", '{"state": 3}', '{"step": Infinity}'])
+def test_a_run_without_scores_and_with_a_damaged_status_is_a_gap(make_run, text):
+    good, bad = make_run("a", {"psnr_full": entry(30.0)}), make_run("b", seed=1)
+    (bad / "status.json").write_text(text)
+    assert "1 of 2 runs; missing: may, seed 1: unreadable: " in report.tabulate([good, bad])
 
 
 @pytest.mark.parametrize("starts", [3, "x", [1], None])

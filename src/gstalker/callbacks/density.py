@@ -99,6 +99,7 @@ class Densification(L.Callback):
         pull, splats = self.stats.mean(), cloud.splats()
         limits = {"prune_opacity": _floor(config, step), "prune_scale3d": config.prune_scale3d}
         gone = density.prune_mask(splats.opacities, splats.scales, **limits)
+        gone |= density.broken_mask(*vars(splats).values(), cloud.follow.sigmoid())
         limits = {"grow_grad2d": config.grow_grad2d, "grow_scale3d": config.grow_scale3d}
         clone = density.clone_mask(pull, splats.scales, **limits)
         split = density.split_mask(pull, splats.scales, **limits)

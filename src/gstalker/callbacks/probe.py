@@ -31,7 +31,8 @@ class SoundProbe(L.Callback):
     squared error in the mouth box. A stage that makes the same picture of any sound hears nothing
     by design, and nothing is logged; one that draws a part of the person, and says so by its
     ``partial``, is not asked. One that hears, but after 30 % of its steps draws the mouth no
-    better with its own sound, is warned of: it ignores the sound, or has learned it by heart.
+    better with its own sound, is warned of once, and again only if it heard in between: it ignores
+    the sound, or has learned it by heart.
 
     Args:
         dataset: the frames, to fetch them with other sound.
@@ -44,6 +45,7 @@ class SoundProbe(L.Callback):
         self.ids = np.unique(ids[spread])
         self.gains: list[tuple[int, float]] = []
         """Step and gain of each validation so far."""
+        self._deaf = False
 
     def on_validation_epoch_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Draw the frames twice."""
@@ -61,13 +63,16 @@ class SoundProbe(L.Callback):
         self.gains.append((trainer.global_step, gain))
         stage.log("val_sound_gain_db", gain, batch_size=1)
         share = trainer.global_step / max(trainer.max_steps, 1)
-        if share >= SILENT_AFTER and not hears(errors):
+        was_deaf, self._deaf = self._deaf, share >= SILENT_AFTER and not hears(errors)
+        if self._deaf and not was_deaf:
             log.warning(
                 "after %d steps the mouth is drawn no better with its own sound than with another "
                 "sentence's (%+.2f dB on %d frames): so far the sound is ignored.\n"
                 "  Look whether sound and lips belong together: gstalker inspect %s",
                 *(trainer.global_step, gain, len(self.ids), self.dataset.capture.folder),
             )
+        elif was_deaf and not self._deaf:
+            log.info("after %d steps the mouth follows its own sound.", trainer.global_step)
 
     def _error(self, stage: L.LightningModule, index: int, sound_of: int) -> float:
         """Mean squared error in the mouth box."""
@@ -80,12 +85,13 @@ class SoundProbe(L.Callback):
         return float(difference.square().mean()) if difference.numel() else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The gains so far."""
-        return {"gains": self.gains}
+        """The gains so far, and whether it was warned of."""
+        return {"gains": self.gains, "deaf": self._deaf}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.gains = [(int(step), float(gain)) for step, gain in state_dict["gains"]]
+        self._deaf = bool(state_dict.get("deaf", False))  # checkpoints from before lack it
 
 
 def hears(errors: np.ndarray) -> bool:

@@ -92,7 +92,7 @@ def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
         spent = {
             stage: 60 * status[f"{stage}_minutes"] / steps
             for stage, steps in of_stages(status, "_steps").items()
-            if steps
+            if steps and f"{stage}_minutes" in status
         }
         if spent:
             rate = Rate(spent, status.get("evaluate_s"))

@@ -49,9 +49,9 @@ def demo(out: str | Path) -> dict[str, Any]:
         config = configuration.compose(file, overrides)
     run = train(config)
     scores = evaluate(run)
-    files.write_json(out / "scores.json", scores)
     beside = frames_path(run.scores_path)
     files.write_bytes(out / beside.name, beside.read_bytes())
+    files.write_json(out / "scores.json", scores)
     side_by_side(run, capture, out / "side_by_side.mp4")
     speech = out / "speech.wav"
     write_wav(speech, synthetic_voice(8.0, SEED + 1))

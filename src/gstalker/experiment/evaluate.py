@@ -140,14 +140,30 @@ def read_scores(run: RunFolder) -> dict[str, Any]:
 
 
 def summary(scores: dict[str, Any]) -> str:
-    """The scores as a table for the terminal: metrics down, rows across."""
+    """The scores as a table for the terminal: metrics down, rows across, and why any is n/a."""
     rows = scores["rows"]
     names = list(dict.fromkeys(metric for row in rows.values() for metric in row))
     lines = [f"{'':24}" + "".join(f"{name:>20}" for name in rows)]
     for metric in names:
         cells = [_cell(rows[name].get(metric, {})) for name in rows]
         lines.append(f"{metric:24}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join([*lines, sentence(scores["protocol"])])
+    return "\n".join([*lines, *_reasons(rows), sentence(scores["protocol"])])
+
+
+def _reasons(rows: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """A line for every reason for which figures are n/a; which rows, where it is not all."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, row in rows.items():
+        for metric, figure in row.items():
+            if figure.get("mean") is None:
+                reason = " ".join(str(figure.get("reason") or "not told").split()).rstrip(".")
+                found.setdefault(reason, {}).setdefault(metric, []).append(name)
+    for reason, metrics in found.items():
+        told = [
+            metric if len(names) == len(rows) else f"{metric} of {', '.join(names)}"
+            for metric, names in metrics.items()
+        ]
+        yield f"n/a {'; '.join(told)}: {reason}."
 
 
 def _cell(value: dict[str, Any]) -> str:

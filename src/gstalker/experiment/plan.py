@@ -22,7 +22,9 @@ from gstalker.data.capture import Capture
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.schedule import settled
+from gstalker.metrics import vocabulary
 from gstalker.metrics.protocol import Protocol
+from gstalker.plugins import did_you_mean
 
 _SINGULAR = {"capture": "captures", "seed": "seeds"}
 """A run's word for what an experiment has several of; on the command line both will do."""
@@ -55,7 +57,7 @@ class ExperimentFile:
     measure: dict[str, bool] = field(default_factory=dict)
     """What is scored as well, as ``evaluate`` takes it: ``sync: true``."""
     columns: list[str] = field(default_factory=list)
-    """Metrics of the table, for who prints it; empty: all."""
+    """Metrics of the table, for who prints it; empty: the usual ones."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,13 @@ def _check(experiment: ExperimentFile) -> None:
         if twice:
             raise ConfigError(f"{key}: {twice[0]} stands there twice; a table counts it once.")
     configuration.from_overrides(Protocol, [f"{k}={json.dumps(v)}" for k, v in measure.items()])
+    for name in experiment.columns:
+        if name != "all" and not vocabulary.is_known(name):
+            hint = did_you_mean(name, vocabulary.names())
+            raise ConfigError(
+                f"columns: no metric is called '{name}'{hint}\n"
+                f"  Known: all, {', '.join(vocabulary.names())}."
+            )
     if len({Path(path).stem for path in speech}) < len(speech):
         raise ConfigError(f"speech: two files have the same name: {', '.join(speech)}")
     for path in speech:

@@ -6,22 +6,30 @@ folder per stage with ``last.ckpt`` and ``metrics.csv``, then ``frames/`` and ``
 
 from __future__ import annotations
 
+import reprlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gstalker import config as configuration
 from gstalker import files
 from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
-from gstalker.errors import RunError
+from gstalker.errors import GSTalkerError, RunError
 
 State = Literal["running", "done", "interrupted", "failed", "diverged"]
 
 _ENDINGS = ("reason", "term")
 """What only a failed or diverged run has to tell."""
+_WORDS = ("stage", "term", "reason")
+"""What ``status.json`` tells in words."""
+_COUNTS = ("step", "steps", "peak_memory_mib", "evaluate_s")
+_OF_STAGES = ("_minutes", "_steps", "_step_s", "_looked_s", "_parameters")
+"""What it tells in numbers: of the run, and, behind a stage's name, of each stage."""
+_MOST = 1e12
+"""Steps, minutes or MiB that nobody has; what is above is a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +119,40 @@ class RunFolder:
         return configuration.load(self.config_path, where)
 
     def status(self) -> dict[str, Any]:
-        """What ``status.json`` holds; empty where nothing was recorded yet."""
-        path = self.path / "status.json"
-        return files.read_object(path) if path.exists() else {}
+        """What ``status.json`` holds; empty where nothing was recorded yet.
 
-    def train_minutes(self) -> float | None:
-        """Minutes that the steps of all finished stages took; ``None`` where none is told.
+        ``state`` is a ``State``; stages, terms and reasons are words; what is counted is a number
+        of 0 or more.
 
-        Looks at validation frames are left out: they teach nothing, and cost slow painters most.
+        Raises:
+            RunError: it is damaged; says where.
         """
-        status = self.status()
-        spent = [v for k, v in status.items() if k.endswith("_minutes") and _is_number(v)]
-        looked = [v for k, v in status.items() if k.endswith("_looked_s") and _is_number(v)]
-        return sum(spent) - sum(looked) / 60 if spent else None
+        path = self.path / "status.json"
+        if not path.exists():
+            return {}
+        try:
+            told = files.read_object(path)
+            for key, value in told.items():
+                if not _is_told_so(key, value):
+                    raise RunError(f"{path} is damaged: {key} is {reprlib.repr(value)}.")
+        except GSTalkerError as error:
+            raise RunError(
+                f"{error}\n  Remove it, and type the same command again; checkpoints stay."
+            ) from error
+        return told
+
+    def job(self) -> str | None:
+        """The id of the cluster's job that was told to do it; ``None`` if none was.
+
+        Raises:
+            RunError: ``job.json`` is damaged.
+        """
+        if not self.job_path.exists():
+            return None
+        job = files.read_object(self.job_path).get("job")
+        if not isinstance(job, str):
+            raise RunError(f"{self.job_path} is damaged: it names no job.\n  Remove it.")
+        return job
 
     def starts(self) -> list[dict[str, Any]]:
         """What ``provenance.json`` tells of each start of training; empty if it is not there.
@@ -144,8 +173,29 @@ class RunFolder:
         files.write_json(self.path / "status.json", {**old, **facts, "state": state, "time": when})
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+def train_minutes(status: Mapping[str, Any]) -> float | None:
+    """Minutes that the steps of all finished stages took; ``None`` where none is told.
+
+    Looks at validation frames are left out: they teach nothing, and cost slow painters most.
+
+    Args:
+        status: as :meth:`RunFolder.status` gives it.
+    """
+    spent = [value for key, value in status.items() if key.endswith("_minutes")]
+    looked = [value for key, value in status.items() if key.endswith("_looked_s")]
+    return sum(spent) - sum(looked) / 60 if spent else None
+
+
+def _is_told_so(key: str, value: Any) -> bool:
+    """Whether a value of ``status.json`` is of the kind that :meth:`RunFolder.record` wrote."""
+    if key == "state":
+        return value in get_args(State)
+    if key in _WORDS:
+        return isinstance(value, str)
+    if key in _COUNTS or key.endswith(_OF_STAGES):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and 0 <= value <= _MOST
+    return True
 
 
 def open_capture(config: RunConfig) -> Capture:

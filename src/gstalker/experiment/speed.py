@@ -13,7 +13,7 @@ from torch.nn import Module
 from gstalker.callbacks.provenance import machine_card
 from gstalker.data.capture import SAMPLES_PER_FRAME
 from gstalker.experiment.head import Head
-from gstalker.experiment.runs import RunFolder
+from gstalker.experiment.runs import RunFolder, train_minutes
 from gstalker.methods import Performer
 
 WARM_FRAMES = 25
@@ -42,7 +42,7 @@ def measure(run: RunFolder, where: Sequence[str] = ()) -> dict[str, Any]:
     painted = sum(1 for _ in pictures)
     seconds = time.perf_counter() - began
     status = run.status()
-    minutes = run.train_minutes()
+    minutes = train_minutes(status)
     return {
         "frames_per_second": round(painted / seconds, 2),
         "frames": painted,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from gstalker import config as configuration
 from gstalker import files
-from gstalker.errors import Diverged, RunError
+from gstalker.errors import Diverged, GSTalkerError, RunError
 from gstalker.experiment.claim import claim, holder
 from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate
@@ -23,7 +23,9 @@ from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.speed import measure as time_head
 from gstalker.experiment.train import train_claimed
 
-Stand = Literal["done", "running", "queued", "waiting", "interrupted", "failed", "diverged"]
+Stand = Literal[
+    "done", "running", "queued", "waiting", "interrupted", "failed", "diverged", "unreadable"
+]
 
 
 def run_trial(
@@ -146,18 +148,19 @@ def standing(
     held = holder(run.claim_path)
     if held is None and is_finished(run, speech, speed, measure):
         return Standing("done")
-    status = run.status()
+    try:
+        status, job = run.status(), run.job()
+    except GSTalkerError as error:
+        return Standing("unreadable", str(error))
     where = _where(status)
     if held is not None:
         return Standing("running", f"{where} ({held})".strip())
-    job: str | None = None
-    if run.job_path.exists():
-        job = files.read_json(run.job_path)["job"]
     if queue and job is not None and job in queue:
         return Standing("queued", f"job {job}, {queue[job].lower()}; {where}".rstrip("; "))
     state = status.get("state")
     if state == "diverged":
-        return Standing("diverged", f"{where}: {status['term']} {status['reason']}")
+        told = f"{status.get('term', '')} {status.get('reason', '')}".strip()
+        return Standing("diverged", f"{where}: {told}")
     if state == "failed":
         return Standing("failed", f"{where}: {status.get('reason', '')}".lstrip(": "))
     if state is None:

@@ -102,7 +102,7 @@ def prune_mask(
     prune_opacity: float,
     prune_scale3d: float,
 ) -> Bool[Tensor, " N"]:
-    """Gaussians that are all but invisible, larger than anything real, or no longer numbers.
+    """Gaussians that are all but invisible, or larger than anything real.
 
     Args:
         opacities: activated.
@@ -110,8 +110,17 @@ def prune_mask(
         prune_opacity: prune below this.
         prune_scale3d: prune above this size, in world units.
     """
-    broken = ~(opacities.isfinite() & scales.isfinite().all(1))
-    return broken | (opacities < prune_opacity) | (scales.amax(1) > prune_scale3d)
+    return (opacities < prune_opacity) | (scales.amax(1) > prune_scale3d)
+
+
+def broken_mask(*values: Float[Tensor, "N ..."]) -> Bool[Tensor, " N"]:
+    """Gaussians that are no longer numbers: something of theirs is NaN or infinite.
+
+    Args:
+        values: activated, one row per Gaussian.
+    """
+    whole = [value.isfinite()[..., None].flatten(1).all(1) for value in values]
+    return ~torch.stack(whole).all(0)
 
 
 def split_rows(

@@ -1,7 +1,9 @@
 """The score sheet: rows scored alike, their protocol, and the values of every frame beside them.
 
 ``scores.json`` holds the protocol, what each metric is, and the rows; ``scores_frames.npz`` beside
-it holds one array per row and metric, so that two rows can be compared frame by frame later.
+it holds one array per row and metric, so that two rows can be compared frame by frame later. It is
+written first, and ``scores.json`` names its digest: what a program killed between the two leaves
+is noticed.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Sheet:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         sheet = self.as_dict(**facts)
         sheet["protocol"]["frames_file"] = beside.name
+        sheet["frames_sha256"] = files.sha256(beside)
         files.write_json(path, sheet)
         return sheet
 
@@ -130,13 +133,18 @@ def read_frames(scores: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Values]
         values of its metrics ``float32 [n]``, NaN where a frame has none.
 
     Raises:
-        GSTalkerError: they are missing or damaged.
+        GSTalkerError: they are missing, damaged, or of another evaluation.
     """
     path = frames_path(scores)
     rows: dict[str, Values] = {}
     if not path.is_file():
         raise GSTalkerError(f"there is no {path.name} beside {scores}; evaluate or score again.")
+    named = files.read_object(scores).get("frames_sha256")  # files of earlier versions name none
     try:
+        if named not in (None, files.sha256(path)):
+            raise GSTalkerError(
+                f"{path} is not of the same evaluation as {scores.name}; evaluate or score again."
+            )
         with np.load(path, allow_pickle=False) as arrays:
             for name in arrays.files:
                 row, slash, metric = name.rpartition("/")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from gstalker.metrics.vocabulary import Column
 from gstalker.report.reported import Figure
 from gstalker.report.sources import Row, Trial
-from gstalker.report.vocabulary import Column
 
 OVER = {
     "seeds": "deviation over seeds, pooled within captures",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gstalker.errors import ConfigError
-from gstalker.report import vocabulary
+from gstalker.metrics import vocabulary
+from gstalker.metrics.vocabulary import Column
 from gstalker.report.reported import Figure
 from gstalker.report.sources import Row
-from gstalker.report.vocabulary import Column
 
 
 def columns_of(

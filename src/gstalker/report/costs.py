@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gstalker import files
-from gstalker.experiment.runs import RunFolder
+from gstalker.errors import GSTalkerError
+from gstalker.experiment.runs import RunFolder, train_minutes
 from gstalker.report import naming
 
 Entry = dict[str, Any]
+_UNTIMED = "speed.json does not tell it"
 MOST = 1e12
 """Minutes, MiB or frames a second that nobody has; what is above is a damaged file."""
 
@@ -21,7 +23,11 @@ def costs(run: RunFolder, device: str) -> dict[str, Entry]:
 
     They carry a protocol of their own, the machine: times of two machines may not be compared.
     """
-    status = run.status()
+    lacking = "status.json does not tell it"
+    try:
+        status = run.status()
+    except GSTalkerError as error:
+        status, lacking = {}, str(error).splitlines()[0].rstrip(".")
     card = _card(next(iter(run.starts()), {}), device)
     speed = files.read_object(run.speed_path) if run.speed_path.is_file() else {}
     timed = _card(speed.get("machine"), device)
@@ -30,11 +36,11 @@ def costs(run: RunFolder, device: str) -> dict[str, Entry]:
         "counted": "learned numbers of the head that paints, each once; 4 bytes each, 1e6 a MB"
     }
     return {
-        "train_minutes": _entry(run.train_minutes(), card, "status.json"),
-        "peak_memory_mib": _entry(status.get("peak_memory_mib"), card, "status.json"),
-        "frames_per_second": _entry(speed.get("frames_per_second"), timed, "speed.json"),
-        "parameters": _entry(speed.get("parameters"), sizes, "speed.json"),
-        "weights_mb": _entry(speed.get("weights_mb"), sizes, "speed.json"),
+        "train_minutes": _entry(train_minutes(status), card, lacking),
+        "peak_memory_mib": _entry(status.get("peak_memory_mib"), card, lacking),
+        "frames_per_second": _entry(speed.get("frames_per_second"), timed, _UNTIMED),
+        "parameters": _entry(speed.get("parameters"), sizes, _UNTIMED),
+        "weights_mb": _entry(speed.get("weights_mb"), sizes, _UNTIMED),
     }
 
 
@@ -63,9 +69,9 @@ def _scheduled(config: dict[str, Any]) -> Iterator[str]:
         yield f"{share:g} of its schedule{why}"
 
 
-def _entry(value: Any, machine: dict[str, Any], file: str) -> Entry:
-    if not isinstance(value, int | float) or abs(value) > MOST:
-        return {"value": "n/a", "reason": f"{file} does not tell it"}
+def _entry(value: Any, machine: dict[str, Any], lacking: str) -> Entry:
+    if not isinstance(value, int | float) or not abs(value) <= MOST:  # NaN is not
+        return {"value": "n/a", "reason": lacking}
     return {"mean": float(value), "protocol": json.dumps(machine), "words": machine}
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from gstalker.data.capture import FPS
 from gstalker.errors import RunError
+from gstalker.metrics.vocabulary import column
 from gstalker.plots import FAINT, INK, LEGEND, LINES, blank, dress, figure, svg
 from gstalker.report.frames import PerFrame
 from gstalker.report.sources import CONTROLS, OURS
-from gstalker.report.vocabulary import column
 
 ROW_WORDS = {OURS: "ours", **CONTROLS}
 REGIONS = ("psnr_full", "psnr_head", "psnr_above_chin", "psnr_mouth", "psnr_mouth_open")

@@ -7,10 +7,10 @@ import html
 import io
 from collections.abc import Callable, Sequence
 
+from gstalker.metrics.vocabulary import Column
 from gstalker.report.cells import Cell
 from gstalker.report.grid import BEST, SECOND, Line, Table, count_words
 from gstalker.report.significance import Difference
-from gstalker.report.vocabulary import Column
 
 _LEGENDS = {
     "markdown": "**Best** and *second* of a column.",

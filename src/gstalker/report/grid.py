@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gstalker.metrics.vocabulary import Column
 from gstalker.report.cells import Cell
 from gstalker.report.significance import Difference
 from gstalker.report.sources import Kind
-from gstalker.report.vocabulary import Column
 
 DAGGER = "†"
 """Behind what a paper prints."""

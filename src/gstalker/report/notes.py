@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from gstalker.metrics import protocol
+from gstalker.metrics.vocabulary import Column
 from gstalker.report import cells, costs, protocols
 from gstalker.report.grid import DAGGER, Line
 from gstalker.report.reported import SURE
 from gstalker.report.significance import Difference, Over
 from gstalker.report.sources import Row
-from gstalker.report.vocabulary import Column
 
 _APART = ("words", "fingerprint", "same_frames", "cautions", "frames_file")
 """Of a protocol: told elsewhere, or of no use to a reader."""

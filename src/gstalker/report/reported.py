@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gstalker.errors import ConfigError
-from gstalker.report.vocabulary import MINUTES, REPORTED, UNITS
+from gstalker.metrics.vocabulary import MINUTES, REPORTED, UNITS
 
 FIELDS = (
     "method",

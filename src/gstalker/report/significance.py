@@ -16,9 +16,9 @@ import numpy as np
 from scipy import stats
 
 from gstalker.metrics.bootstrap import estimate, mean_of_rows, with_ones
+from gstalker.metrics.vocabulary import Column
 from gstalker.report import cells, frames
 from gstalker.report.sources import Row
-from gstalker.report.vocabulary import Column
 
 Over = Literal["frames", "seeds"]
 OVERS: tuple[Over, ...] = ("frames", "seeds")

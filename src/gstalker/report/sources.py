@@ -239,7 +239,10 @@ def of_scores(path: Path) -> list[Trial]:
 
 
 def _why_unscored(run: RunFolder) -> str:
-    told = run.status()
+    try:
+        told = run.status()
+    except GSTalkerError as error:
+        return f"unreadable: {str(error).splitlines()[0].rstrip('.')}"
     state = str(told.get("state") or "not started")
     if state == "done":
         return "trained, not evaluated"

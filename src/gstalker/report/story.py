@@ -17,8 +17,8 @@ from gstalker import files, pages
 from gstalker.data.capture import FPS, Capture
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.experiment.runs import RunFolder
-from gstalker.metrics import sheet
-from gstalker.report import costs, curves, formats, frames, pictures, sources, vocabulary
+from gstalker.metrics import sheet, vocabulary
+from gstalker.report import costs, curves, formats, frames, pictures, sources
 from gstalker.report import table as tables
 from gstalker.report.frames import PerFrame
 from gstalker.report.sources import CONTROLS, OURS, Trial

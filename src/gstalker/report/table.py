@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gstalker.errors import ConfigError
-from gstalker.report import cells, significance, vocabulary
+from gstalker.metrics import vocabulary
+from gstalker.metrics.vocabulary import Column
+from gstalker.report import cells, significance
 from gstalker.report.cells import Cell
 from gstalker.report.columns import columns_of
 from gstalker.report.grid import DAGGER, SECOND, Line, Table
@@ -19,7 +21,6 @@ from gstalker.report.notes import beneath, differences, made_of
 from gstalker.report.reported import Figure
 from gstalker.report.significance import Difference, Over
 from gstalker.report.sources import Row
-from gstalker.report.vocabulary import Column
 
 
 @dataclass

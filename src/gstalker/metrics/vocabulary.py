@@ -157,8 +157,12 @@ def base_name(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Whether a name is one of ours or of the papers', whoever has such a figure."""
-    ours = {column.name for column in _OURS} | set(METRICS)
-    return name in REPORTED or _longest(name, dict.fromkeys(ours)) is not None
+    return name in REPORTED or _longest(name, dict.fromkeys(names())) is not None
+
+
+def names() -> list[str]:
+    """Every name of ours, without a detector's behind it, then those of the papers."""
+    return list(dict.fromkeys([*METRICS, *(column.name for column in _OURS), *REPORTED]))
 
 
 def _longest(name: str, known: dict) -> str | None:

@@ -59,19 +59,19 @@ def _own_count(line: Line, cell: Cell) -> str:
 def markdown(table: Table) -> str:
     """GitHub's dialect: footnotes as letters, explained beneath."""
     heads = _heads(table)
-    out = [f"**{_md(table.title)}**", ""] if table.title else []
+    out = [f"**{escaped(table.title)}**", ""] if table.title else []
     out.append("| " + " | ".join(heads) + " |")
     out.append("|" + "---|" * len(heads))
     for line in table.lines:
         lead = _lead(line)
-        lead[0] = _md(lead[0]) + _md_marks(line.marks)
+        lead[0] = escaped(lead[0]) + _md_marks(line.marks)
         told = [_md_cell(line, k, column) for k, column in enumerate(table.columns)]
         out.append("| " + " | ".join([*lead, *told]) + " |")
     out.append("")
     if any(any(line.ranks) for line in table.lines):
         out += [_LEGENDS["markdown"], ""]
-    out += [f"- {mark}: {_md(text)}" for mark, text in table.notes]
-    out += [f"- {_md(text)}" for text in table.beneath]
+    out += [f"- {mark}: {escaped(text)}" for mark, text in table.notes]
+    out += [f"- {escaped(text)}" for text in table.beneath]
     return "\n".join(out) + "\n"
 
 
@@ -86,7 +86,8 @@ def _md_marks(marks: Sequence[str]) -> str:
     return f"<sup>{','.join(marks)}</sup>" if marks else ""
 
 
-def _md(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that Markdown shall take for nothing else."""
     for sign in ("\\", "|", "*", "_", "<", "[", "]", "`"):
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", " ")

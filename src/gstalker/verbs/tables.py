@@ -70,6 +70,28 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--against", metavar="ROW", help="hold rows against this; default: the first")
     verb.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: the terminal")
 
+    verb = add_verb(verbs, "compare", _compare, "write a page: our sweeps beside what papers print")
+    verb.add_argument(
+        "experiments", nargs="+", type=Path, metavar="EXPERIMENT", help="experiments, or sweeps"
+    )
+    verb.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where their runs are"
+    )
+    verb.add_argument(
+        "--why",
+        type=Path,
+        metavar="YAML",
+        help="reasons by hand; default: why.yaml beside the first",
+    )
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("docs/comparison.md"),
+        metavar="MD",
+        help="default: docs/comparison.md",
+    )
+
     verb = add_verb(verbs, "report", _report, "write one HTML page that shows what runs came to")
     verb.add_argument("runs", nargs="+", metavar="RUN", help="run folders; also capture=FOLDER")
     verb.add_argument("-o", "--out", type=Path, metavar="HTML", help="default: RUN/report.html")
@@ -102,6 +124,14 @@ def _table(args: argparse.Namespace) -> None:
         print(text, end="")
     else:
         files.write_text(args.out, text)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from gstalker.report import comparison
+
+    beside = args.experiments[0].parent / "why.yaml"
+    why = args.why or (beside if beside.is_file() else None)
+    print(comparison.write(args.experiments, args.out, runs=args.runs, why=why))
 
 
 def _report(args: argparse.Namespace) -> None:

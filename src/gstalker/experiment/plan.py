@@ -21,6 +21,7 @@ from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.limits import Seed
 from gstalker.metrics import vocabulary
 from gstalker.plugins import did_you_mean
 
@@ -42,7 +43,7 @@ class ExperimentFile:
     """The rows' config file, relative to this one."""
     captures: list[str] = field(default_factory=list)
     """Capture folders."""
-    seeds: list[int] = field(default_factory=lambda: [0])
+    seeds: list[Seed] = field(default_factory=lambda: [0])
     """Each row is trained once for each."""
     common: dict[str, Any] = field(default_factory=dict)
     """What differs in every row alike."""

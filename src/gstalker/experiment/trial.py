@@ -23,8 +23,7 @@ from gstalker.experiment.speed import measure
 from gstalker.experiment.train import train_claimed
 
 Stand = Literal[
-    *("done", "running", "queued", "waiting"),
-    *("interrupted", "failed", "diverged", "unreadable"),
+    "done", "running", "queued", "waiting", "interrupted", "failed", "diverged", "unreadable"
 ]
 
 

@@ -13,7 +13,7 @@ LONGEST_FILE = 400
 
 FLOORS = (
     {"errors", "types", "process"},
-    {"files", "plugins", "face", "blinks", "pages", "plots"},
+    {"files", "limits", "plugins", "face", "blinks", "pages", "plots"},
     {"native", "weights"},
     {"data"},
     {"gaussians", "losses", "encode", "exchange", "rays"},

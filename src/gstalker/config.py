@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,8 +19,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from gstalker import files
+from gstalker import files, limits
 from gstalker.errors import ConfigError
+from gstalker.limits import Count, Positive, Seed
 from gstalker.plugins import did_you_mean, resolve
 
 _WHERE = {"where": True}
@@ -54,18 +54,18 @@ class RunConfig:
 
     capture: str = field(default="", metadata=_WHERE)
     """The capture folder; a run is named by the capture's content, not by where it lies."""
-    seed: int = 0
+    seed: Seed = 0
     """Of every random choice."""
     runs: str = field(default="runs", metadata=_WHERE)
     """Where run folders go."""
-    train_minutes: float | None = field(default=None, metadata=_LATER)
+    train_minutes: Positive | None = field(default=None, metadata=_LATER)
     """Minutes of the training part to learn from, its first; null: all. The test part stays."""
     stages: tuple[str, ...] | None = None
     """Which of the method's stages to train, in the method's own order; null: all of them."""
-    minutes: float | None = field(default=None, metadata=_LATER)
+    minutes: Positive | None = field(default=None, metadata=_LATER)
     """Wall time that the steps of training may take, looks at validation frames not counted: some
     are tried on this machine, and ``schedule`` is set from what they cost and frozen. null: any."""
-    schedule: float | None = field(default=None, metadata=_LATER)
+    schedule: Positive | None = field(default=None, metadata=_LATER)
     """Share of all that the method's config counts in steps (``steps``, ``decay_steps``,
     ``stop_step``) that is trained; may be above 1. null: 1, or measured where ``minutes`` asks."""
     method: Any = field(default_factory=lambda: Choice("gstalker"))
@@ -74,22 +74,12 @@ class RunConfig:
     """csv, tensorboard, wandb, none."""
     rasterizer: Named = field(default_factory=lambda: Named("auto"))
     """auto, native, reference, gsplat, inria, or ``module:Class``."""
-    threads: int | None = field(default=None, metadata=_WHERE)
+    threads: Count | None = field(default=None, metadata=_WHERE)
     """CPU threads; null: as many as torch chooses."""
     device: Literal["cpu", "cuda"] = field(default="cpu", metadata=_WHERE)
     """Where tensors live."""
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads is {self.threads}; give at least 1, or null.")
-        if self.train_minutes is not None and self.train_minutes <= 0:
-            raise ConfigError(f"train_minutes is {self.train_minutes}; give more than 0, or null.")
-        for key in ("minutes", "schedule"):
-            value = getattr(self, key)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{key} is {value}; give more than 0, or null.")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; give 0 or more.")
         if self.stages is not None and not self.stages:
             raise ConfigError("stages is empty; name some of the method's, or null for all of them")
 
@@ -203,9 +193,11 @@ def _merged(schema: DictConfig, layers: Sequence[_Layer]) -> DictConfig:
 def _to_object(tree: DictConfig) -> Any:
     try:
         OmegaConf.resolve(tree)
-        return OmegaConf.to_object(tree)
+        made = OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    limits.check(made)
+    return made
 
 
 def _with_name(schema: type, name: str) -> type:

@@ -107,6 +107,15 @@ def write_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def plain_name(text: str) -> str:
+    """A name that no shell, rsync or file system reads anything into.
+
+    >>> plain_name("my_lab.faces:Embed"), plain_name("Zoë, take 2/3")
+    ('my_lab.faces-Embed', 'Zoë--take-2-3')
+    """
+    return "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in text)
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read a megabyte at a time."""
     digest = hashlib.sha256()

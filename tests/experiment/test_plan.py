@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,6 +125,8 @@ def test_commas_inside_of_brackets_and_quotes_are_no_separators(text, values):
         ({}, [], "rows: there is none"),
         ({"a": {}}, ["seeds=[]"], "seeds: there is none"),
         ({"a": {}}, ["seeds=0,1,0"], "seeds: 0 stands there twice"),
+        ({"a": {}}, ["seeds=0,-1"], "seeds is -1; give 0 to"),
+        ({"a": {}}, ["method.deform.steps=100,0"], "method.deform.steps is 0; give 1 to"),
         (
             {"a": {}},
             ["columns=psnr_full,lpisp_alex"],
@@ -466,3 +469,11 @@ def test_a_run_of_a_version_without_amounts_is_still_read(tiny_capture, tmp_path
     text = configuration.to_yaml(config)
     (tmp_path / "config.yaml").write_text(text.replace("train_minutes: null\n", ""))
     assert configuration.load(tmp_path / "config.yaml") == config
+
+
+def test_a_run_has_a_plain_name_whoever_made_its_method_and_capture():
+    method = configuration.Choice("my_lab.method:Mine", config=None)
+    config = configuration.RunConfig(capture="x", runs="out", method=method)
+    capture = SimpleNamespace(name="may: take 2/3", content_id="c")
+    fingerprint = configuration.fingerprint(config, "c")[:6]
+    assert RunFolder.of(config, capture).path == Path(f"out/Mine-may--take-2-3-{fingerprint}")

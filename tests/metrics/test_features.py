@@ -7,9 +7,11 @@ from scipy.linalg import sqrtm
 from torch import nn
 
 from gstalker.metrics.bootstrap import Figures
+from gstalker.metrics.catalogue import meanings
 from gstalker.metrics.features import FID, FeatureFamily, IdentitySimilarity, frechet, networks
 from gstalker.metrics.pairs import Pair
 from gstalker.metrics.protocol import Protocol
+from gstalker.metrics.vocabulary import column
 
 
 def by_definition(a, b):
@@ -70,7 +72,8 @@ def mean_colour(picture):
 
 def test_the_family_gives_both_with_their_spread():
     rng = np.random.default_rng(1)
-    family = FeatureFamily({"fid": lambda p: p.mean((1, 2)).double(), "identity": mean_colour})
+    networks = {"fid": lambda p: p.mean((1, 2)).double(), "identity": mean_colour}
+    family = FeatureFamily(networks, "my_lab.faces:Embed")
     pred, truth = rng.integers(0, 256, (2, 12, 8, 8, 3), np.uint8)
     pred[3] = 0  # no face
     for k in range(12):
@@ -79,14 +82,33 @@ def test_the_family_gives_both_with_their_spread():
     colours = [side.mean((1, 2)) / 255 for side in (pred, truth)]
     assert scores["fid"]["mean"] == pytest.approx(by_definition(*colours), rel=1e-3)
     assert scores["fid"]["stderr"] > 0
-    assert scores["identity"]["n"] == 11
-    assert np.isnan(values["identity"][3])
+    assert scores["identity_my_lab.faces.Embed"]["n"] == 11
+    assert np.isnan(values["identity_my_lab.faces.Embed"][3])
     by_hand = [
         a @ b / np.sqrt(a @ a) / np.sqrt(b @ b)
         for k, (a, b) in enumerate(zip(*colours, strict=True))
         if k != 3
     ]
-    assert scores["identity"]["mean"] == pytest.approx(np.mean(by_hand), rel=1e-6)
+    assert scores["identity_my_lab.faces.Embed"]["mean"] == pytest.approx(
+        np.mean(by_hand), rel=1e-6
+    )
+
+
+def test_two_recognisers_share_no_column_and_none_is_a_gap_under_the_plain_name():
+    names = set()
+    for recogniser in ("a:Embed", "b:Embed"):
+        family = FeatureFamily({"fid": "not asked for", "identity": mean_colour}, recogniser)
+        family.add(pair(0, np.full((8, 8, 3), 9, np.uint8), np.full((8, 8, 3), 9, np.uint8)))
+        scores, values = family.result(Figures(np.zeros(1, int), 2, 0))
+        names |= set(values)
+        assert meanings(list(scores))[next(iter(values))]["higher_is_better"] is True
+    assert names == {"identity_a.Embed", "identity_b.Embed"}
+    assert [column(name).title for name in sorted(names)] == [
+        "identity a.Embed",
+        "identity b.Embed",
+    ]
+    lacking = FeatureFamily({"fid": "not asked for", "identity": "needs one"})
+    assert lacking.result(Figures(np.zeros(1, int), 2, 0))[0]["identity"]["reason"] == "needs one"
 
 
 def test_identity_counts_frames_without_a_face():

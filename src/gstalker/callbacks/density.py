@@ -15,6 +15,7 @@ import torch
 from gstalker.errors import ConfigError
 from gstalker.gaussians import density, surgery
 from gstalker.gaussians.density import GrowthStats
+from gstalker.limits import Amount, Count, Positive, Share, Whole
 from gstalker.types import Render
 
 
@@ -22,27 +23,27 @@ from gstalker.types import Render
 class DensityConfig:
     """When and whom to grow and prune; 3DGS's values, sizes in centimetres of a head."""
 
-    start_step: int = 500
+    start_step: Whole = 500
     """First step at which rows may change."""
-    stop_step: int = 4000
+    stop_step: Whole = 4000
     """No change from this step on."""
-    every_steps: int = 100
+    every_steps: Count = 100
     """Pause between changes."""
-    reset_every_steps: int = 3000
+    reset_every_steps: Whole = 3000
     """Pause between opacity resets; 0: never."""
-    reset_opacity: float = 0.05
+    reset_opacity: Share = 0.05
     """Nothing is more opaque than this after a reset."""
-    grow_grad2d: float = 2e-4
+    grow_grad2d: Amount = 2e-4
     """Clone or split above this pull, in units of half the image side."""
-    grow_scale3d: float = 0.15
+    grow_scale3d: Amount = 0.15
     """Split above this size, clone below, in centimetres."""
-    prune_opacity: float = 0.01
+    prune_opacity: Share = 0.01
     """Prune below this opacity."""
-    prune_opacity_last: float | None = None
+    prune_opacity_last: Share | None = None
     """Reached evenly from the above at ``stop_step`` (TalkingGaussian); null: it stays."""
-    prune_scale3d: float = 8.0
+    prune_scale3d: Positive = 8.0
     """Prune above this size, in centimetres."""
-    max_gaussians: int = 30_000
+    max_gaussians: Count = 30_000
     """Never grow beyond."""
 
 
@@ -130,8 +131,6 @@ def _floor(config: DensityConfig, step: int) -> float:
 
 
 def _check(config: DensityConfig) -> None:
-    if config.every_steps < 1:
-        raise ConfigError(f"densify.every_steps is {config.every_steps}; it should be 1 or more")
     if config.reset_every_steps and config.reset_opacity <= config.prune_opacity:
         raise ConfigError(
             f"densify.reset_opacity ({config.reset_opacity}) is not above densify.prune_opacity "

@@ -19,6 +19,7 @@ from gstalker.deform import kernels
 from gstalker.deform.field import EncoderConfig
 from gstalker.deform.place import WIDTHS, Changes
 from gstalker.encode import make_encoder
+from gstalker.limits import Amount, Count, Positive, Whole
 
 
 def _dense_planes() -> EncoderConfig:
@@ -32,19 +33,19 @@ class AttendedConfig:
 
     encoder: EncoderConfig = dataclasses.field(default_factory=_dense_planes)
     """Position features."""
-    reach: float = 15.0
+    reach: Positive = 15.0
     """Centimetres from the middle of the head that the planes cover (their bound of 0.15)."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the decoder's two hidden layers."""
-    attention: int = 32
+    attention: Whole = 32
     """Hidden width of the sound's attention; 0: every place hears all of it."""
-    eye_attention: int = 16
+    eye_attention: Whole = 16
     """Hidden width of the eye's attention; 0: this branch has no eyes."""
-    means: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    means: tuple[Amount, Amount, Amount] = (1.0, 1.0, 1.0)
     """Centimetres of movement per unit of output, by axis (their 0.01 of a metre)."""
-    scales: float = 1.0
+    scales: Amount = 1.0
     """Log-scale change per unit of output; 0 leaves sizes alone."""
-    quats: float = 1.0
+    quats: Amount = 1.0
     """Quaternion change per unit of output; 0 leaves rotations alone."""
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gstalker.data.windows import NEIGHBOURS, ROWS
 from gstalker.deform import kernels
+from gstalker.limits import Count, Whole
 from gstalker.types import AudioWindow
 
 _SLOPE = 0.02
@@ -29,11 +30,11 @@ class AudioConfig:
 
     features: str = "auto"
     """Kind of sound features; ``auto`` takes the best that the capture has (whisper, then mel)."""
-    components: int = 64
+    components: Count = 64
     """Principal components kept of wide features; narrower features stay as they are."""
-    code: int = 28
+    code: Count = 28
     """Numbers in a frame's audio code."""
-    eye_code: int = 4
+    eye_code: Whole = 4
     """Numbers made of the eye opening; 0 leaves the eyes to chance."""
     smooth: bool = True
     """Attend over 8 neighbouring frames (AD-NeRF's smoothing); off: the centre frame alone."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gstalker.deform.field import EncoderConfig
 from gstalker.encode import make_encoder
+from gstalker.limits import Count, Positive, Share
 
 ATTRIBUTES = ("means", "scales", "quats", "opacities", "sh")
 """What is changed, each by a head of its own."""
@@ -32,17 +33,17 @@ class CrossConfig:
 
     encoder: EncoderConfig = dataclasses.field(default_factory=_planes)
     """Position features."""
-    layers: int = 1
+    layers: Count = 1
     """Attention layers; 2 in the larger configuration."""
-    heads: int = 2
+    heads: Count = 2
     """Of attention."""
-    feed_forward: int = 128
+    feed_forward: Count = 128
     """Width of a layer's feed-forward part."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Of a layer, while it is trained."""
-    hidden: int = 128
+    hidden: Count = 128
     """Hidden width of each attribute's head."""
-    margin: float = 2.0
+    margin: Positive = 2.0
     """Centimetres that the planes reach beyond the first Gaussians."""
 
 

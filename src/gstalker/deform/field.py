@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gstalker.deform import kernels
 from gstalker.deform.place import WIDTHS, Changes
 from gstalker.encode import make_encoder
+from gstalker.limits import Amount, Count
 from gstalker.types import Deltas
 
 
@@ -25,16 +26,16 @@ class EncoderConfig:
 
     name: str = "auto"
     """auto, native, hashgrid, tinycudann, frequency, or ``module:Class``."""
-    levels: int = 12
+    levels: Count = 12
     """Resolutions per plane (ER-NeRF's released code; its text says 14)."""
-    features_per_level: int = 1
+    features_per_level: Count = 1
     """Numbers per grid point."""
-    log2_table: int | None = 14
+    log2_table: Count | None = 14
     """Table size of one level, as a power of two; coarser levels are stored whole. null: every
     level is, dense planes without a hash."""
-    base: int = 16
+    base: Count = 16
     """Cells along the side of the coarsest level."""
-    finest: int = 256
+    finest: Count = 256
     """Cells along the side of the finest level; 256 did well in our trial, ER-NeRF has 512."""
 
 
@@ -44,19 +45,19 @@ class FieldConfig:
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """Position features."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the MLP's two hidden layers."""
     gate: bool = True
     """Multiply the code by a vector that depends on the position (region attention)."""
-    means: float = 0.5
+    means: Amount = 0.5
     """Centimetres of movement per unit of output; 0 leaves positions alone."""
-    scales: float = 0.5
+    scales: Amount = 0.5
     """Log-scale change per unit of output; 0 leaves sizes alone."""
-    quats: float = 0.3
+    quats: Amount = 0.3
     """Quaternion change per unit of output; 0 leaves rotations alone."""
-    opacities: float = 0.0
+    opacities: Amount = 0.0
     """Logit change per unit of output; the paper changes position and shape only."""
-    sh: float = 0.0
+    sh: Amount = 0.0
     """Constant-colour change per unit of output; the paper changes position and shape only."""
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gstalker.deform import kernels
 from gstalker.gaussians.rotations import matrix_to_quat, quat_multiply
+from gstalker.limits import Count, Whole
 from gstalker.types import Splats
 
 
@@ -25,9 +26,9 @@ from gstalker.types import Splats
 class TorsoConfig:
     """How the torso learns to move with the pose."""
 
-    hidden: int = 32
+    hidden: Count = 32
     """Width of the field's two hidden layers."""
-    frequencies: int = 3
+    frequencies: Whole = 3
     """Octaves of the position code; the torso moves in large pieces, so few."""
     gain: float = 1.0
     """Centimetres of movement per unit of output."""

@@ -27,6 +27,7 @@ from gstalker.errors import BackendMissing, ConfigError, RunError
 from gstalker.experiment.plan import Trial
 from gstalker.experiment.schedule import is_open
 from gstalker.experiment.trial import Standing, standing
+from gstalker.limits import Count, Positive, Whole
 from gstalker.plugins import missing
 
 log = logging.getLogger(__name__)
@@ -44,16 +45,12 @@ class Local:
     """This machine."""
 
     name: str = "local"
-    jobs: int = 1
+    jobs: Count = 1
     """Trials at once."""
-    threads: int | None = None
+    threads: Count | None = None
     """CPU threads of each; null: the cores shared out evenly."""
     device: str | None = None
     """cpu or cuda; null: as the config says."""
-
-    def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise ConfigError(f"jobs is {self.jobs}; give at least 1.")
 
     @property
     def threads_each(self) -> int | None:
@@ -70,18 +67,18 @@ class Slurm:
     name: str = "slurm"
     partition: str | None = None
     """null: the cluster's default."""
-    minutes: int = 240
+    minutes: Count = 240
     """Time limit of a job. A trial that needs longer is requeued and goes on where it was."""
-    grace_s: int = 120
+    grace_s: Whole = 120
     """Seconds before the limit at which a trial saves its step and is requeued."""
-    time_outs: int = 20
+    time_outs: Whole = 20
     """Times that a trial may reach its limit."""
-    cpus: int = 2
+    cpus: Count = 2
     """CPU cores of a job, and threads of its trial."""
-    memory_gb: float = 4.0
-    gpus: int = 0
+    memory_gb: Positive = 4.0
+    gpus: Whole = 0
     """Of a job; more than 0 trains with device=cuda."""
-    jobs: int = 20
+    jobs: Count = 20
     """Trials at once."""
     setup: list[str] = field(default_factory=list)
     """Shell lines before each trial, such as ``module load``."""
@@ -89,8 +86,6 @@ class Slurm:
     """Other options of sbatch: ``account: lab``, ``qos: low``."""
 
     def __post_init__(self) -> None:
-        if min(self.minutes, self.cpus, self.jobs) < 1 or self.memory_gb <= 0:
-            raise ConfigError("minutes, cpus, jobs and memory_gb of a cluster are 1 or more.")
         if self.grace_s >= self.minutes * 60:
             raise ConfigError(
                 f"grace_s is {self.grace_s}, but a job has only {self.minutes * 60} seconds."

@@ -22,6 +22,7 @@ from gstalker.data.capture import Capture
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.schedule import settled
+from gstalker.limits import Seed
 from gstalker.metrics import vocabulary
 from gstalker.metrics.protocol import Protocol
 from gstalker.plugins import did_you_mean
@@ -46,7 +47,7 @@ class ExperimentFile:
     """The rows' config file, relative to this one."""
     captures: list[str] = field(default_factory=list)
     """Capture folders."""
-    seeds: list[int] = field(default_factory=lambda: [0])
+    seeds: list[Seed] = field(default_factory=lambda: [0])
     """Each row is trained once for each."""
     common: dict[str, Any] = field(default_factory=dict)
     """What differs in every row alike."""

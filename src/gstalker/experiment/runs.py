@@ -43,7 +43,8 @@ class RunFolder:
         """Where this config on this capture is, or would be; nothing is written."""
         fingerprint = configuration.fingerprint(config, capture.content_id)
         kind = config.method.name.rpartition(":")[2]
-        return cls(Path(config.runs) / f"{kind}-{capture.name}-{fingerprint[:6]}")
+        name = files.plain_name(f"{kind}-{capture.name}-{fingerprint[:6]}")
+        return cls(Path(config.runs) / name)
 
     @classmethod
     def create(cls, config: RunConfig, capture: Capture) -> RunFolder:

@@ -22,6 +22,7 @@ from gstalker.deform.binding import Binding, bind
 from gstalker.deform.blendshapes import Blendshapes
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Count, Whole
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages.model_file import fill
@@ -36,9 +37,9 @@ class BlendshapeGaussiansConfig:
 
     model: str = ""
     """A morphable face's ``.npz``; empty: shapes made of the speaker's own landmarks."""
-    components: int = 16
+    components: Count = 16
     """Shapes made of landmarks; a model brings its own number."""
-    own: int = 8
+    own: Whole = 8
     """Blendshapes that each Gaussian has of its own."""
     start: StartConfig = field(default_factory=StartConfig)
     """The first Gaussians; their number stays, since each is bound to the mesh."""

@@ -15,6 +15,7 @@ from typing import Any
 from gstalker.callbacks.average import MovingAverage
 from gstalker.deform.audio import AudioConfig
 from gstalker.gaussians.rotations import mean_viewmat
+from gstalker.limits import Share
 from gstalker.methods import StagePlan
 from gstalker.methods.layered import LayeredMethod, fit_head_box, fit_sound, somewhere
 from gstalker.radiance.marched import MarchedFieldConfig
@@ -41,7 +42,7 @@ class ERNeRFConfig:
     """Stage two, the head's polish; null leaves it out."""
     torso: MarchedTorsoConfig | None = dataclasses.field(default_factory=MarchedTorsoConfig)
     """Stage three; null draws the head over the still background alone."""
-    average: float = 0.95
+    average: Share = 0.95
     """Share of the moving average of all that learns that each step keeps (RAD-NeRF)."""
 
 

@@ -19,6 +19,7 @@ from gstalker.callbacks.density import Densification, DensityConfig
 from gstalker.deform.crossattention import CrossConfig, Planes
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Count
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages.crossfield import CanonicalStage, CrossStageConfig, FineConfig, FineStage
@@ -31,7 +32,7 @@ from gstalker.stages.talking import Body
 class CoarseConfig(CrossStageConfig):
     """The coarse stage."""
 
-    steps: int = 7999
+    steps: Count = 7999
     """Iterations, one frame each."""
     start: StartConfig = field(default_factory=lambda: StartConfig("frame", 14000, 3))
     """The first Gaussians."""

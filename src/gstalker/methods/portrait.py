@@ -18,6 +18,7 @@ from gstalker.errors import ConfigError
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.rotations import mean_viewmat
+from gstalker.limits import Count, Degree
 from gstalker.render import make_rasterizer
 from gstalker.stages.model_file import ModelFiles
 from gstalker.stages.talking import TalkingStage
@@ -33,9 +34,9 @@ class StartConfig:
     name: str = "frame"
     """frame: one frame's pixels laid on the tracked mesh; mesh: points on the mesh; random: a cube
     around the head, as in the paper."""
-    max_gaussians: int = 14000
+    max_gaussians: Count = 14000
     """As many at most."""
-    sh_degree: int = 0
+    sh_degree: Degree = 0
     """View-dependent colour; the camera hardly turns around a talking head."""
 
 

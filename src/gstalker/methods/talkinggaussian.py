@@ -27,6 +27,7 @@ from gstalker.deform.field import EncoderConfig
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Count, Degree
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages.branch import BranchConfig, BranchStage
@@ -73,9 +74,9 @@ def _mouth_field() -> AttendedConfig:
 class MouthConfig(BranchConfig):
     """The branch for the inside of the mouth."""
 
-    max_gaussians: int = 10000
+    max_gaussians: Count = 10000
     """First Gaussians, at random in a cube behind the lips."""
-    sh_degree: int = 2
+    sh_degree: Degree = 2
     """View-dependent colour."""
     densify: DensityConfig | None = None
     """Growing and pruning; null keeps their number."""

@@ -1,7 +1,7 @@
 """Every metric by its name in ``scores.json``: which way is better, in which unit, and what it is.
 
 The order is that of the tables. Metrics of landmarks carry the detector's name behind them
-(``lmd_mediapipe``), because another detector gives other figures.
+(``lmd_mediapipe``), and identity the recogniser's, because another gives other figures.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ METRICS: dict[str, Kind] = {
     "lpips_vgg": Kind(False, "", _LPIPS.format("VGG16")),
     "stlpips_alex": Kind(False, "", "shift-tolerant LPIPS on AlexNet, mean over frames"),
     "fid": Kind(False, "", "Frechet distance of Inception features, rendered against true frames"),
-    "identity": Kind(True, "", "cosine of a face recogniser's embeddings, rendered and true"),
+    "identity": Kind(
+        *(True, "", "cosine of a face recogniser's embeddings, rendered and true"), by_detector=True
+    ),
     "lmd": Kind(False, "px", _LMD, by_detector=True),
     "lmd_centred": Kind(False, "px", _LMD + _CENTRED, by_detector=True),
     "lmd_iod": Kind(False, "eye distances", _LMD + _IOD, by_detector=True),

@@ -172,10 +172,13 @@ class FeatureFamily:
 
     Args:
         networks: what :func:`networks` found.
+        recogniser: whose embeddings tell the identity, ``module:Class``; it stands behind the
+            metric's name, for another one gives other figures.
     """
 
-    def __init__(self, networks: dict[str, Any]) -> None:
+    def __init__(self, networks: dict[str, Any], recogniser: str = "") -> None:
         self._networks = networks
+        self._identity = f"identity_{recogniser.replace(':', '.')}".rstrip("_")
         self._clouds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         self._likeness: list[float] = []
 
@@ -190,17 +193,20 @@ class FeatureFamily:
 
     def result(self, figures: Figures) -> tuple[Scores, Values]:
         """The figures over all frames."""
+        names = {"fid": "fid", "identity": self._identity}
         scores = {
-            k: not_available(net) for k, net in self._networks.items() if isinstance(net, str)
+            names[k]: not_available(net)
+            for k, net in self._networks.items()
+            if isinstance(net, str)
         }
         values: Values = {}
         if "fid" not in scores:
             scores["fid"] = _fid_entry(*self._clouds, figures)
-        if "identity" not in scores:
+        if self._identity not in scores:
             likeness = np.array(self._likeness)
             seen = np.isfinite(likeness)
-            values["identity"] = likeness
-            scores["identity"] = (
+            values[self._identity] = likeness
+            scores[self._identity] = (
                 figures(with_ones(likeness[seen]), mean_of_rows, seen)
                 if seen.any()
                 else not_available("no face was recognised on both sides")

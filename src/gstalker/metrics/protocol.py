@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from gstalker import face
 from gstalker.data.capture import BACKGROUND, FPS, Capture
 from gstalker.errors import ConfigError
+from gstalker.limits import Amount, Count, Limits, Positive, Seed, Share
 
 VERSION = 2
 """Of the definitions: goes up when a metric starts to mean something else."""
@@ -86,27 +87,22 @@ class Protocol:
     middle."""
     rate: Literal["refuse", "nearest", "frames"] = "refuse"
     """What was done to a video that is not 25 fps: nearest in time, or frame by frame."""
-    open_above: float = 0.1
+    open_above: Share = 0.1
     """``psnr_mouth_open`` takes frames whose true mouth opening is above this."""
-    speech_below_peak_db: float = 30.0
+    speech_below_peak_db: Amount = 30.0
     """``mouth_corr_speech`` takes frames whose sound is at most this far below the loud frames'
     (95th percentile of the capture)."""
-    max_lag: int = 5
+    max_lag: Count = 5
     """Frames tried to either side for ``mouth_lag``."""
-    profile_takes: int = 5
+    profile_takes: Count = 5
     """``mouth_corr_residual`` needs this many training takes at each place in a take."""
-    block_s: float = 3.0
+    block_s: Positive = 3.0
     """Stretch that the bootstrap resamples where there are fewer than five takes."""
-    resamples: int = 1000
-    seed: int = 0
+    resamples: Annotated[int, Limits(2, 1_000_000)] = 1000
+    seed: Seed = 0
     """Of the bootstrap."""
 
     def __post_init__(self) -> None:
-        if self.max_lag < 1 or self.resamples < 2 or self.block_s <= 0:
-            raise ConfigError(
-                f"max_lag is {self.max_lag}, resamples {self.resamples}, block_s {self.block_s}; "
-                "give at least 1, at least 2, and more than 0."
-            )
         if bool(self.openface) != bool(self.openface_truth):
             raise ConfigError("give both openface=PRED.csv and openface_truth=TRUE.csv, or none.")
 

@@ -141,7 +141,7 @@ class Scorer:
             families.append(SyncFamily(self._sync, (self.capture.height, self.capture.width)))
         else:
             families.append(Absent([*NAMES, *OF_TRUTH], self._sync))
-        families.append(FeatureFamily(self._networks))
+        families.append(FeatureFamily(self._networks, self.protocol.identity))
         return [*families, ActionFamily(self.protocol, self.ids)]
 
     def _pair(self, k: int, frame: np.ndarray) -> Pair:

@@ -17,6 +17,7 @@ from gstalker.deform.field import EncoderConfig
 from gstalker.deform.torso import pose_numbers
 from gstalker.encode.grid import HashGrid
 from gstalker.errors import ConfigError
+from gstalker.limits import Count, Positive, Whole
 from gstalker.radiance.layers import Perceptron, waves, waves_of
 from gstalker.types import Camera
 
@@ -34,17 +35,17 @@ class FlatTorsoConfig:
 
     pose: str = "points"
     """points: ER-NeRF's learned points; numbers: RAD-NeRF's six."""
-    pose_octaves: int = 3
+    pose_octaves: Whole = 3
     """Of the pose's numbers (RAD-NeRF: 4)."""
-    pixel_octaves: int = 8
+    pixel_octaves: Whole = 8
     """Of the pixel (RAD-NeRF: 10)."""
-    shrink: float = 1.0
+    shrink: Positive = 1.0
     """Of the pixel's coordinates in [-1, 1] (RAD-NeRF: 0.8)."""
-    hidden: int = 32
+    hidden: Count = 32
     """Width of the network that bends (RAD-NeRF: 64)."""
     grid: EncoderConfig = field(default_factory=_grid)
     """What shifted pixels are read from."""
-    latent: int = 8
+    latent: Whole = 8
     """Numbers of its own that each training frame has; 0 for none."""
 
 

@@ -19,6 +19,7 @@ from gstalker.encode import make_encoder
 from gstalker.encode.grid import HashGrid
 from gstalker.errors import ConfigError
 from gstalker.gaussians.harmonics import basis
+from gstalker.limits import Count, Whole
 from gstalker.radiance.layers import Perceptron
 
 HARMONICS = 16
@@ -50,11 +51,11 @@ class MarchedFieldConfig:
     """Sizes of the grid that ambient coordinates are read from."""
     eye_attention: bool = True
     """Weigh the eye by the place (ER-NeRF); off: it joins as it is (RAD-NeRF)."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the hidden layers."""
-    geometry: int = 64
+    geometry: Count = 64
     """Numbers that the colour learns about the place."""
-    latent: int = 4
+    latent: Whole = 4
     """Numbers of its own that each training frame has for its light; 0 for none."""
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.limits import Count, Whole
 from gstalker.radiance.layers import waves, waves_of
 
 
@@ -15,17 +16,17 @@ from gstalker.radiance.layers import waves, waves_of
 class WavedFieldConfig:
     """Sizes; defaults are AD-NeRF's released code's."""
 
-    place_octaves: int = 10
+    place_octaves: Whole = 10
     """Of positions."""
-    direction_octaves: int = 4
+    direction_octaves: Whole = 4
     """Of directions."""
-    layers: int = 8
+    layers: Count = 8
     """Before the density."""
-    hidden: int = 256
+    hidden: Count = 256
     """Width of those layers; the colour's are half as wide."""
-    again: int = 4
+    again: Whole = 4
     """After this layer, counted from 0, the input joins again."""
-    color_layers: int = 3
+    color_layers: Count = 3
     """Between density and colour."""
 
 

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.limits import Amount, Count, Share
+
 CHUNK = 2**16
 """Places that a field is asked for at once."""
 
@@ -17,18 +19,18 @@ CHUNK = 2**16
 class OccupancyConfig:
     """The grid, and how it follows what is learned; published values are RAD-NeRF's."""
 
-    cells: int = 128
+    cells: Count = 128
     """Along a side."""
-    every_steps: int = 16
+    every_steps: Count = 16
     """Between two updates."""
-    threshold: float = 10.0
+    threshold: Amount = 10.0
     """Density per box unit above which a cell is occupied."""
-    mean_share: float = 0.5
+    mean_share: Amount = 0.5
     """A cell is also occupied above this share of the mean. RAD-NeRF has 1; but at first all cells
     are alike, and what is above their mean is noise."""
-    decay: float = 0.95
+    decay: Share = 0.95
     """Of a cell's remembered density at each visit, unless more is found (instant-ngp)."""
-    share: float = 1.0
+    share: Share = 1.0
     """Of the cells that an update visits, drawn at random."""
 
 

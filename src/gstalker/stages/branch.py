@@ -17,6 +17,7 @@ from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.place import Changes, Rows
 from gstalker.gaussians import harmonics, surgery
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.photometric import l1_dssim
 from gstalker.losses.regularize import mean_change
 from gstalker.render import Rasterizer
@@ -46,17 +47,17 @@ class BranchRates:
 
     cloud: CloudRates = dataclasses.field(default_factory=_cloud_rates)
     """Of the Gaussians."""
-    encoder: float = 5e-3
+    encoder: Amount = 5e-3
     """Of the planes."""
-    networks: float = 5e-4
+    networks: Amount = 5e-4
     """Of the field's networks and the audio net."""
-    attention: float = 2.5e-3
+    attention: Amount = 2.5e-3
     """Of the smoothing over frames: five times the networks'."""
-    torso: float = 1e-3
+    torso: Amount = 1e-3
     """Of the pose field, which is GSTalker's."""
-    final_means: float = 0.01
+    final_means: Share = 0.01
     """Share of the positions' rate at the last step (1.6e-4 to 1.6e-6)."""
-    final_motion: float = 0.1
+    final_motion: Share = 0.1
     """Share of every network's rate at the last step."""
 
 
@@ -64,19 +65,19 @@ class BranchRates:
 class BranchConfig:
     """What both branches have; values are TalkingGaussian's released ones."""
 
-    steps: int = 50000
+    steps: Count = 50000
     """Iterations, one frame each."""
-    warm_steps: int = 3000
+    warm_steps: Whole = 3000
     """Of them without motion."""
     audio: AudioConfig = dataclasses.field(default_factory=lambda: AudioConfig(code=32, eye_code=0))
     """What listens; the eye opening is heard apart from it."""
     field: AttendedConfig = dataclasses.field(default_factory=AttendedConfig)
     """What moves it."""
-    change_weight: float = 1e-5
+    change_weight: Amount = 1e-5
     """Of the mean absolute change."""
-    alpha_weight: float = 1e-3
+    alpha_weight: Amount = 1e-3
     """Of the error of what is covered."""
-    attention_weight: float = 1e-4
+    attention_weight: Amount = 1e-4
     """Of the eye's attention in the mouth box."""
     perceptual: PerceptualConfig | None = None
     """LPIPS around the mouth, late; needs its weights."""

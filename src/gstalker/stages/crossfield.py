@@ -16,6 +16,7 @@ from gstalker.deform.crossattention import CanonicalHeads, CrossAttention, Cross
 from gstalker.deform.place import WIDTHS, Changes
 from gstalker.gaussians import harmonics
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.deform import PerceptualConfig
@@ -42,17 +43,17 @@ class CrossRates:
 
     cloud: CloudRates = dataclasses.field(default_factory=_cloud_rates)
     """Of the Gaussians."""
-    planes: float = 1.6e-3
+    planes: Amount = 1.6e-3
     """Of the planes."""
-    networks: float = 1e-4
+    networks: Amount = 1e-4
     """Of attention, heads and the audio net."""
-    smoothing: float = 5e-4
+    smoothing: Amount = 5e-4
     """Of the audio net's smoothing over frames: five times the networks', as everywhere."""
-    torso: float = 1e-3
+    torso: Amount = 1e-3
     """Of the pose field, which is GSTalker's."""
-    final_means: float = 0.01
+    final_means: Share = 0.01
     """Share of the positions' rate at the last step (1.6e-4 to 1.6e-6)."""
-    final_motion: float = 0.1
+    final_motion: Share = 0.1
     """Share of the planes' and networks' rates at the last step."""
 
 
@@ -60,11 +61,11 @@ class CrossRates:
 class CrossStageConfig:
     """What both stages have; values are the released ones."""
 
-    steps: int = 10000
+    steps: Count = 10000
     """Iterations."""
-    dssim_weight: float = 0.2
+    dssim_weight: Share = 0.2
     """Share of D-SSIM in the loss beside L1."""
-    mouth_weight: float = 0.4
+    mouth_weight: Amount = 0.4
     """Of the mean error in the lip box."""
     perceptual: PerceptualConfig | None = None
     """LPIPS around the mouth, late; theirs is VGG's over the whole frame."""
@@ -76,7 +77,7 @@ class CrossStageConfig:
 class FineConfig(CrossStageConfig):
     """The second stage."""
 
-    frames_per_step: int = 32
+    frames_per_step: Count = 32
     """Frames drawn for one step."""
     audio: AudioConfig = dataclasses.field(default_factory=lambda: AudioConfig(code=32, eye_code=0))
     """What listens; the eye opening is a token of its own."""

@@ -22,6 +22,7 @@ from gstalker.deform.place import Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count, Share
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
@@ -47,13 +48,13 @@ class DeformRates:
 
     cloud: CloudRates = dataclasses.field(default_factory=_slow_rates)
     """Of the cloud, about a tenth of stage one's."""
-    encoder: float = 5e-3
+    encoder: Amount = 5e-3
     """Of the hash tables (TalkingGaussian)."""
-    field: float = 1e-3
+    field: Amount = 1e-3
     """Of the field's MLP; TalkingGaussian has 5e-4."""
-    audio: float = 1.5e-3
+    audio: Amount = 1.5e-3
     """Of the audio net; TalkingGaussian has 2.5e-3 for its attention part."""
-    torso: float = 1e-3
+    torso: Amount = 1e-3
     """Of the pose field."""
 
 
@@ -61,11 +62,11 @@ class DeformRates:
 class PerceptualConfig:
     """LPIPS on a patch around the mouth, late in training (TalkingGaussian's last 3,000 steps)."""
 
-    weight: float = 0.05
+    weight: Amount = 0.05
     """Of the patch's distance, added to the loss."""
-    start_share: float = 0.8
+    start_share: Share = 0.8
     """Of the steps that pass before it begins."""
-    side: int = 64
+    side: Count = 64
     """Of the patch, in pixels."""
 
 
@@ -73,7 +74,7 @@ class PerceptualConfig:
 class DeformConfig:
     """Stage two. Values are our trial's unless a source is given; the paper's are not public."""
 
-    steps: int = 16000
+    steps: Count = 16000
     """Iterations, one frame each."""
     audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
     """What listens."""
@@ -81,15 +82,15 @@ class DeformConfig:
     """What moves the face."""
     torso: TorsoConfig | None = dataclasses.field(default_factory=TorsoConfig)
     """What moves the torso; null leaves it to the blend with the head alone."""
-    dssim_weight: float = 0.2
+    dssim_weight: Share = 0.2
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
-    mouth_weight: float = 0.2
+    mouth_weight: Amount = 0.2
     """Of the mean error in the mouth box, added to the loss."""
     perceptual: PerceptualConfig | None = None
     """A late patch term; needs the weights of LPIPS, and a tenth of a second a step on a CPU."""
     rates: DeformRates = dataclasses.field(default_factory=DeformRates)
     """Learning rates."""
-    final_rate_share: float = 0.05
+    final_rate_share: Share = 0.05
     """Of every learning rate, at the last step."""
 
 

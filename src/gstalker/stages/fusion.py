@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render.compose import over
 from gstalker.stages.branch import DSSIM_SHARE, BranchStage
@@ -25,11 +26,11 @@ from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 class FusionConfig:
     """Fusion; values are TalkingGaussian's released ones."""
 
-    steps: int = 10000
+    steps: Count = 10000
     """Iterations, one frame each."""
-    colours: float = 2.5e-3
+    colours: Amount = 2.5e-3
     """Learning rate of both branches' colours."""
-    opacities: float = 1e-3
+    opacities: Amount = 1e-3
     """Learning rate of the face's opacities."""
     perceptual: PerceptualConfig | None = None
     """LPIPS around the mouth in the last half; needs its weights."""

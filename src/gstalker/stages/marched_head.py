@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gstalker.data.capture import HEAD
 from gstalker.deform.audio import AudioConfig, AudioNet
+from gstalker.limits import Amount, Count, Positive, Share
 from gstalker.radiance.marched import MarchedField, MarchedFieldConfig
 from gstalker.rays.box import HeadBox, Rays, all_pixels
 from gstalker.rays.march import Steps, march
@@ -38,9 +39,9 @@ class MarchConfig:
 
     occupancy: OccupancyConfig = dataclasses.field(default_factory=OccupancyConfig)
     """Which cells hold something."""
-    samples: int = 16
+    samples: Count = 16
     """Of a ray at most (RAD-NeRF)."""
-    growth: float = 1 / 256
+    growth: Amount = 1 / 256
     """Of a step per distance from the camera (RAD-NeRF); at least a cell's side."""
 
 
@@ -48,17 +49,17 @@ class MarchConfig:
 class MarchedRates:
     """Initial learning rates and the rest of Adam; defaults are ER-NeRF's."""
 
-    grids: float = 1e-2
+    grids: Amount = 1e-2
     """Of hash tables (paper)."""
-    networks: float = 1e-3
+    networks: Amount = 1e-3
     """Of everything else but the audio attention (paper)."""
-    attention: float = 5e-3
+    attention: Amount = 5e-3
     """Of the audio attention: five times the networks' (released code)."""
-    attention_decay: float = 1e-4
+    attention_decay: Amount = 1e-4
     """Weight decay of the audio attention (released code)."""
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Share, Share] = (0.0, 0.99)
     """Of Adam (released code; RAD-NeRF: 0.9, 0.99)."""
-    eps: float = 1e-8
+    eps: Positive = 1e-8
     """Of Adam (released code; RAD-NeRF: 1e-15)."""
 
 
@@ -66,30 +67,30 @@ class MarchedRates:
 class MarchedHeadConfig:
     """The head's training; defaults are ER-NeRF's."""
 
-    steps: int = 100_000
+    steps: Count = 100_000
     """Iterations, one frame each (paper, section 4.1)."""
-    rays: int = 65_536
+    rays: Count = 65_536
     """Of each step: 256² of one picture (paper)."""
-    face_share: float | None = None
+    face_share: Share | None = None
     """Of the rays, drawn inside the face's box (AD-NeRF: 0.95); null: all drawn evenly, as ER-NeRF
     and RAD-NeRF do."""
     march: MarchConfig = dataclasses.field(default_factory=MarchConfig)
     """How rays are followed."""
-    entropy_weight: float = 1e-4
+    entropy_weight: Amount = 1e-4
     """Of the entropy of alpha: a pixel is head or it is not (released code)."""
-    sound_weight: float = 1e-4
+    sound_weight: Amount = 1e-4
     """Of how much the sound matters outside of the face's box, and of how much sound and eye matter
     together inside; grows from 0 with the steps (released code)."""
-    smooth_weight: float = 1e-5
+    smooth_weight: Amount = 1e-5
     """Of changes of density within ``smooth_reach``, at each update of the grid (released code)."""
-    smooth_reach: float = 1e-3
+    smooth_reach: Amount = 1e-3
     """Box units."""
-    eye_noise: float = 0.25
+    eye_noise: Amount = 0.25
     """Deviations that the eye's opening is shaken by, evenly. ER-NeRF shakes AU45 by 0.05 of its
     range of 0 to 1, which is about a quarter of what it usually deviates."""
     rates: MarchedRates = dataclasses.field(default_factory=MarchedRates)
     """Learning rates."""
-    final_rate_share: float = 0.5
+    final_rate_share: Share = 0.5
     """Of every learning rate, at the last step (released code; RAD-NeRF: 0.1)."""
 
 

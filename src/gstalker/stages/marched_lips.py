@@ -14,6 +14,7 @@ from jaxtyping import Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.stages.deform import patch_around
 from gstalker.stages.draws import step_generator
@@ -26,17 +27,17 @@ from gstalker.types import FrameBatch
 class MarchedLipsConfig:
     """The polish; defaults are ER-NeRF's."""
 
-    steps: int = 25_000
+    steps: Count = 25_000
     """Iterations, one frame each (paper, section 4.1)."""
-    side: int = 32
+    side: Whole = 32
     """Of the patch anywhere, in pixels (released code); 0: pixels drawn as before (RAD-NeRF)."""
-    patch_weight: float = 0.1
+    patch_weight: Amount = 0.1
     """Of LPIPS (AlexNet) of the patch anywhere (released code); 0 needs no weights of LPIPS."""
-    lips_weight: float = 0.01
+    lips_weight: Amount = 0.01
     """Of LPIPS of the lips' rectangle (released code, RAD-NeRF)."""
-    first_rate_share: float = 0.5
+    first_rate_share: Share = 0.5
     """Of every learning rate of the head, at the first step: where the head's training ended."""
-    final_rate_share: float = 0.05
+    final_rate_share: Share = 0.05
     """Of every learning rate of the head, at the last step (released code)."""
 
 

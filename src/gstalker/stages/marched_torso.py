@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from gstalker.limits import Amount, Count, Share
 from gstalker.radiance.flat_torso import FlatTorso, FlatTorsoConfig
 from gstalker.rays.box import all_pixels
 from gstalker.stages.draws import draw_pixels, step_generator
@@ -31,19 +32,19 @@ from gstalker.types import AudioWindow, Camera, FrameBatch
 class MarchedTorsoConfig:
     """The torso and its training; defaults are ER-NeRF's."""
 
-    steps: int = 100_000
+    steps: Count = 100_000
     """Iterations, one frame each (paper, section 4.1; its script trains 200,000)."""
-    rays: int = 65_536
+    rays: Count = 65_536
     """Pixels of each step."""
     field: FlatTorsoConfig = dataclasses.field(default_factory=FlatTorsoConfig)
     """Its networks."""
-    entropy_weight: float = 1e-4
+    entropy_weight: Amount = 1e-4
     """Of the entropy of the torso's alpha, as of the head's."""
-    anchor_weight: float = 1.0
+    anchor_weight: Amount = 1.0
     """Of the penalty on the learned points' fourth numbers; the papers give no weight."""
     rates: MarchedRates = dataclasses.field(default_factory=MarchedRates)
     """Learning rates."""
-    final_rate_share: float = 0.5
+    final_rate_share: Share = 0.5
     """Of every learning rate, at the last step."""
 
 

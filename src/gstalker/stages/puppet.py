@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.binding import Binding
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.optim import decaying, named_adam
@@ -32,13 +33,13 @@ class PuppetRates:
 
     cloud: CloudRates = dataclasses.field(default_factory=CloudRates)
     """Of the Gaussians."""
-    own: float = 2e-3
+    own: Amount = 2e-3
     """Of their own blendshapes."""
-    latent: float = 1e-3
+    latent: Amount = 1e-3
     """Of the net that makes the latent pose."""
-    torso: float = 1e-3
+    torso: Amount = 1e-3
     """Of the pose field, which is GSTalker's."""
-    audio: float = 1.5e-3
+    audio: Amount = 1.5e-3
     """Of the audio net and the translator; where there is sound."""
 
 
@@ -46,15 +47,15 @@ class PuppetRates:
 class PuppetConfig:
     """What both stages have; values are GSTalker's, the paper's are not public."""
 
-    steps: int = 12000
+    steps: Count = 12000
     """Iterations, one frame each."""
-    dssim_weight: float = 0.2
+    dssim_weight: Share = 0.2
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
-    mouth_weight: float = 0.2
+    mouth_weight: Amount = 0.2
     """Of the mean error in the mouth box."""
     rates: PuppetRates = dataclasses.field(default_factory=PuppetRates)
     """Learning rates."""
-    final_rate_share: float = 0.05
+    final_rate_share: Share = 0.05
     """Of every learning rate, at the last step."""
 
 
@@ -64,9 +65,9 @@ class SpeakConfig(PuppetConfig):
 
     audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
     """What listens."""
-    hidden: int = 64
+    hidden: Count = 64
     """Width of the translator from codes to blendshapes."""
-    amount_weight: float = 1.0
+    amount_weight: Amount = 1.0
     """Of the mean squared displacement, in square centimetres, between the blendshapes that are
     heard and those that were seen."""
     rates: PuppetRates = dataclasses.field(default_factory=lambda: PuppetRates(_slow_rates()))

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gstalker.limits import Count, Whole
 from gstalker.radiance.waved import WavedField, WavedFieldConfig
 from gstalker.rays.box import Rays
 from gstalker.rays.sampling import importance, stratified
@@ -18,11 +19,11 @@ from gstalker.rays.volume import weights_along
 class SamplingConfig:
     """Places along each ray; defaults are AD-NeRF's."""
 
-    coarse: int = 64
+    coarse: Count = 64
     """Evenly drawn."""
-    fine: int = 128
+    fine: Whole = 128
     """More of them, where the coarse network saw much."""
-    rays_at_once: int = 4096
+    rays_at_once: Count = 4096
     """Of a finished picture; only memory and speed depend on it."""
 
 

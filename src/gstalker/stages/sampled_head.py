@@ -19,6 +19,7 @@ from torch import Tensor
 from gstalker.data.capture import HEAD
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.torso import pose_numbers
+from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.radiance.layers import waves, waves_of
 from gstalker.radiance.waved import WavedFieldConfig
 from gstalker.rays.box import HeadBox, Rays, all_pixels
@@ -40,22 +41,22 @@ around the mean depth, whose unit is its face model's."""
 class SampledConfig:
     """Training of the head or the torso; defaults are the head's in AD-NeRF's released code."""
 
-    steps: int = 400_000
+    steps: Count = 400_000
     """Iterations, one frame each."""
-    rays: int = 2048
+    rays: Count = 2048
     """Of each step."""
-    rate: float = 5e-4
+    rate: Amount = 5e-4
     """Adam's learning rate."""
-    attention_rate: float = 2.5e-3
+    attention_rate: Amount = 2.5e-3
     """Of the audio attention: five times as high."""
-    decay: float = 0.1
+    decay: Share = 0.1
     """Of every rate, per ``decay_steps``."""
-    decay_steps: int = 250_000
+    decay_steps: Count = 250_000
     """Steps in which rates fall to that share."""
-    face_share: float = 0.95
+    face_share: Share = 0.95
     """Of the rays, drawn inside the face's box; the torso's are drawn evenly, and this is not
     read."""
-    smooth_from_step: int = 200_000
+    smooth_from_step: Whole = 200_000
     """Before this the code is the frame's own window's, not smoothed over its neighbours."""
     field: WavedFieldConfig = dataclasses.field(default_factory=WavedFieldConfig)
     """Sizes of both networks."""

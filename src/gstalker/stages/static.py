@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gstalker.deform.place import place
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.fuse import fused
@@ -26,17 +27,17 @@ from gstalker.types import Camera, FrameBatch, Render, Splats
 class CloudRates:
     """Adam's initial learning rates of the cloud."""
 
-    means: float = 6e-3
+    means: Amount = 6e-3
     """Centimetres per step."""
-    scales: float = 8e-3
+    scales: Amount = 8e-3
     """Log-scale per step."""
-    quats: float = 3e-3
+    quats: Amount = 3e-3
     """Quaternion units per step."""
-    opacities: float = 2e-2
+    opacities: Amount = 2e-2
     """Logits per step."""
-    sh: float = 1.8e-2
+    sh: Amount = 1.8e-2
     """Harmonic coefficients per step: 5e-3 of colour over the constant harmonic's 0.282."""
-    follow: float = 1e-2
+    follow: Amount = 1e-2
     """Logits of following the head, per step."""
 
 
@@ -44,13 +45,13 @@ class CloudRates:
 class StaticConfig:
     """Stage one. Values are our trial's unless a source is given; the paper's are not public."""
 
-    steps: int = 4000
+    steps: Count = 4000
     """Iterations, one frame each."""
-    dssim_weight: float = 0.2
+    dssim_weight: Share = 0.2
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
     rates: CloudRates = field(default_factory=CloudRates)
     """Learning rates."""
-    final_rate_share: float = 0.03
+    final_rate_share: Share = 0.03
     """Of every learning rate, at the last step."""
 
 

@@ -98,8 +98,8 @@ def track(
     rotations, translations = _for_all(found, ids, good, segments)
     if refine is not None:
         log.info("poses are refined on the pictures")
-        *refined, mesh = refine(rotations, translations, ids[fits], mesh, lens)
-        rotations, translations = _hold(*refined, good, segments)
+        rotations, translations, mesh = refine(rotations, translations, ids[fits], mesh, lens)
+        rotations, translations = _hold(rotations, translations, good, segments)
     stretches = [(a + s, b + s) for s, e in segments for a, b in runs(good[s:e])]
     steady = smooth(rotations, translations, stretches, smooth_frames)
     steady = _hold(*steady, good, segments)

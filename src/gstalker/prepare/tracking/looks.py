@@ -147,7 +147,7 @@ def misfit(
     used = np.isfinite(looks) & (_facing(rotation, translation, on) > _FACING)
     at = lens.project(placed)
     by_light = np.concatenate([np.nan_to_num(looks)[:, None] * on.ramps, on.ramps], axis=1)
-    light, residual, weight = np.zeros(6), np.zeros(len(at)), np.zeros(len(at))
+    residual, weight = np.zeros(len(at)), np.zeros(len(at))
     light, residual[used], weight[used] = _lit(_sampled(grey, at)[used], by_light[used])
     slopes = np.stack([_sampled(across, at), _sampled(down, at)], axis=-1)[:, None]
     by_place = slopes @ projection_slopes(placed, lens.focal_px)

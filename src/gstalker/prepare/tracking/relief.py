@@ -147,8 +147,8 @@ def _step(
 
 def _gain(m: Misfit) -> np.ndarray:
     """Grey levels by looks, ``[P]``."""
-    ramps = m.by_light[:, 3:]
-    return ramps @ m.light[:3]
+    kinds = len(m.light) // 2
+    return m.by_light[:, kinds:] @ m.light[:kinds]
 
 
 def _pose_spread(translations: np.ndarray) -> np.ndarray:

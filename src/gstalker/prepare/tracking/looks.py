@@ -1,8 +1,9 @@
 """How a face looks: samples on its surface, their usual brightness, what a picture shows of them.
 
 A head that turns under lamps that stand still is lit anew in every frame. So a frame's brightness
-is the usual one times a gain plus a bias, and both may slope across the face (shading of a smooth
-surface, to first order); without the slopes, shading passes for a turn of the head.
+is the usual one times a gain plus a bias, and both vary over the face as light from afar does on a
+ball (spherical harmonics to first order; Basri and Jacobs 2003). Without that, shading passes for a
+turn of the head.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ _LONGEST_EDGE_CM = 3.0
 """A longer edge spans a hole in the mesh."""
 _FACING = 0.25
 """Cosine between a sample's normal and the view under which it is not used."""
+_FEWEST = 50
+"""With fewer samples in sight a frame tells nothing."""
 _BLUR_PX = 1.2
 """The slope of an unblurred picture holds for less than a pixel."""
-_RAMP_CM = 7.0
-"""Over which a slope of the light counts one."""
+_BALL_CM = 10.0
+"""Radius of a head."""
 _INDEPENDENT = 0.02
 """Of the samples; neighbours see the same pixels and the same mistakes of the mesh."""
 
@@ -44,10 +47,11 @@ class Surface:
         return replace(self, points=self.points + np.stack([0 * cm, 0 * cm, cm], axis=-1))
 
     @property
-    def ramps(self) -> np.ndarray:
-        """How light may vary over the face: level, across and down, ``float64 [P, 3]``."""
-        away = (self.points - self.points.mean(0))[:, :2] / _RAMP_CM
-        return np.concatenate([np.ones((len(away), 1)), away], axis=1)
+    def shading(self) -> np.ndarray:
+        """How light may vary over the face, ``float64 [P, 4]``: level, and a ball's normals."""
+        away = (self.points - self.points.mean(0))[:, :2] / _BALL_CM
+        front = np.sqrt(np.maximum(1 - (away**2).sum(1), 0))
+        return np.column_stack([np.ones(len(away)), away, front - front.mean()])
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ class Misfit:
     by_pose: np.ndarray
     """``float64 [P, 6]``: grey levels per radian of turn and per centimetre of shift."""
     by_light: np.ndarray
-    """``float64 [P, 6]``: expected grey levels by the light's gains and biases."""
+    """``float64 [P, 8]``: expected grey levels by the light's gains and biases."""
     light: np.ndarray
-    """``float64 [6]``: the frame's gains and biases: level, across and down."""
+    """``float64 [8]``: four gains, then four biases; see ``Surface.shading``. The first is positive
+    where the face is there."""
 
 
 def surface(mesh: np.ndarray, weights: np.ndarray, count: int = _SAMPLES) -> Surface:
@@ -146,9 +151,13 @@ def misfit(
     placed = turned + translation
     used = np.isfinite(looks) & (_facing(rotation, translation, on) > _FACING)
     at = lens.project(placed)
-    by_light = np.concatenate([np.nan_to_num(looks)[:, None] * on.ramps, on.ramps], axis=1)
-    residual, weight = np.zeros(len(at)), np.zeros(len(at))
-    light, residual[used], weight[used] = _lit(_sampled(grey, at)[used], by_light[used])
+    shading = on.shading
+    by_light = np.concatenate([np.nan_to_num(looks)[:, None] * shading, shading], axis=1)
+    light, residual, weight = np.zeros(8), np.zeros(len(at)), np.zeros(len(at))
+    if used.sum() >= _FEWEST:
+        light, residual[used], weight[used] = _lit(_sampled(grey, at)[used], by_light[used])
+    if light[0] <= 0:
+        weight[:] = 0.0  # the face is not there
     slopes = np.stack([_sampled(across, at), _sampled(down, at)], axis=-1)[:, None]
     by_place = slopes @ projection_slopes(placed, lens.focal_px)
     by_turn = by_place @ -cross_matrices(turned)

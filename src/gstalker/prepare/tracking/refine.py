@@ -86,7 +86,7 @@ def align(
     for _ in range(_ROUNDS):
         found = misfit(shown, rotation, translation, on, looks, lens)
         if found.light[0] <= 0:
-            break  # the face is not there
+            break
         jacobian = np.concatenate([found.by_pose, -found.by_light], axis=1)
         weighed = jacobian * found.weight[:, None]
         normal = weighed.T @ jacobian + 1e-9 * np.eye(jacobian.shape[1])

@@ -143,7 +143,7 @@ def test_a_depth_told_wrongly_is_put_right_together_with_the_poses():
     rotations, places = turns_and_places()
     told = pose.rotation_matrices(0.15 * rotation_vectors(rotations)) @ rotations
     deeper, usual = relief.adjust(pictures.__getitem__, np.arange(9), told, places, samples, LENS)
-    flat = samples.deeper(deeper.at(samples.points))
+    flat = samples.moved(deeper.at(samples.points))
     assert bow_of(samples) > 1.4
     assert abs(bow_of(flat)) < 0.3
     found = [
@@ -162,7 +162,7 @@ def test_pictures_without_the_face_do_not_spoil_its_depth():
     noise = np.random.default_rng(3).integers(0, 255, (180, 200, 3)).astype(np.uint8)
     pictures[4], pictures[7] = noise, np.zeros_like(noise)
     deeper, _ = relief.adjust(pictures.__getitem__, np.arange(9), rotations, places, samples, LENS)
-    assert abs(bow_of(samples.deeper(deeper.at(samples.points)))) < 0.3
+    assert abs(bow_of(samples.moved(deeper.at(samples.points)))) < 0.3
 
 
 def placed(rotations, places):

@@ -42,9 +42,9 @@ class Surface:
     normals: np.ndarray
     """``float64 [P, 3]``, outwards."""
 
-    def deeper(self, cm: np.ndarray) -> Surface:
-        """The samples moved along z by ``[P]``."""
-        return replace(self, points=self.points + np.stack([0 * cm, 0 * cm, cm], axis=-1))
+    def moved(self, by: np.ndarray) -> Surface:
+        """The samples elsewhere, by ``[P, 3]``."""
+        return replace(self, points=self.points + by)
 
     @property
     def shading(self) -> np.ndarray:

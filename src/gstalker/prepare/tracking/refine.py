@@ -59,16 +59,14 @@ def refine(
     deeper, looks = relief.adjust(
         pictures.__getitem__, some, rotations[some], translations[some], on, lens
     )
-    on = on.deeper(deeper.at(on.points))
+    on = on.moved(deeper.at(on.points))
     jobs = [
         _Piece(frames, part, rotations[part], translations[part], on, looks, lens)
         for part in np.array_split(ids, max(len(ids) // _PIECE, 1))
     ]
     for job, (r, t) in zip(jobs, ordered(_align_piece, jobs, workers), strict=True):
         rotations[job.ids], translations[job.ids] = r, t
-    shaped = mesh.copy()
-    shaped[:, 2] += deeper.at(mesh)
-    return rotations, translations, shaped
+    return rotations, translations, mesh + deeper.at(mesh)
 
 
 def align(

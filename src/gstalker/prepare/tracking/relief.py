@@ -17,6 +17,7 @@ import numpy as np
 from gstalker.prepare.tracking import looks as appearance
 from gstalker.prepare.tracking.looks import Frame, Misfit, Surface
 from gstalker.prepare.tracking.pose import Lens, rotation_matrices
+from gstalker.prepare.tracking.smooth import mean_rotation
 
 _KNOTS = 120
 """Places of the face whose depth is solved for."""
@@ -45,10 +46,13 @@ class Relief:
     """``float64 [K, 2]``: x and y, head space."""
     depths: np.ndarray
     """``float64 [K]`` centimetres."""
+    along: np.ndarray
+    """``float64 [3]``: the way in which the camera looks on the average, so that depth does not
+    move the face in the pictures."""
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """How much deeper each of ``[n, 3]`` lies, ``float64 [n]``."""
-        return _interpolation(points, self.knots) @ self.depths
+        """By how much each of ``[n, 3]`` moves, ``float64 [n, 3]``."""
+        return _interpolation(points, self.knots) @ np.outer(self.depths, self.along)
 
 
 def adjust(
@@ -76,16 +80,17 @@ def adjust(
     seen = np.isfinite(looks)
     knots = on.points[_spread_out(on.points[:, :2], _KNOTS), :2]
     by_knot = _interpolation(on.points, knots)
+    along = mean_rotation(rotations)[2]
     stiffness = np.linalg.inv(_alike(knots, knots))
     depths, moved = np.zeros(len(knots)), np.zeros((len(ids), 6))
     for _ in range(_ROUNDS):
-        at = on.deeper(by_knot @ depths)
+        at = on.moved(by_knot @ np.outer(depths, along))
         found = [
             appearance.misfit(appearance.sloped(frame(int(i))), r, t, at, looks, lens)
             for i, r, t in zip(ids, rotations, translations, strict=True)
         ]
         by_depth = [
-            (m.by_pose[:, 3:] @ r[:, 2])[:, None] * by_knot
+            (m.by_pose[:, 3:] @ (r @ along))[:, None] * by_knot
             for m, r in zip(found, rotations, strict=True)
         ]
         spread = _pose_spread(translations)
@@ -97,7 +102,7 @@ def adjust(
         looks = (looks - looks[seen].mean()) / looks[seen].std()
         if np.abs(steps[:, :3]).max() < _STILL:
             break
-    return Relief(knots, depths), looks
+    return Relief(knots, depths, along), looks
 
 
 def _step(

@@ -29,8 +29,9 @@ _TURN_SPREAD = np.radians(30.0)
 _SHIFT_SPREAD = 0.2
 """How far the landmarks' poses may be off: an angle, a share of the distance. Generous, for they
 err all alike, and their sum would outweigh the pictures."""
-_MEAN_SPREAD = 0.01
-"""The same for their mean, as a share of that: else the samples slide over the face."""
+_MEAN_SPREAD = 0.0005
+"""The same for their mean, as a share of that: it is held, or the samples would slide over the face
+all together, which no picture resents."""
 _LIGHT_SPREAD = 100.0
 """Grey levels; keeps what looks and light both can say from running away."""
 _ROUNDS = 10

@@ -219,10 +219,18 @@ class Stations:
         ids: np.ndarray,
         mesh: np.ndarray,
         lens: Lens,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         weights = rigid_weights(canonical.vertices(self._models[FACES]))
-        samples, frames = refine.surface(mesh, weights), self._out / "frames.npy"
-        return refine.refine(frames, rotations, translations, ids, samples, lens, self._workers())
+        return refine.refine(
+            self._out / "frames.npy",
+            rotations,
+            translations,
+            ids,
+            mesh,
+            weights,
+            lens,
+            self._workers(),
+        )
 
     def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:
         frames = np.load(self._out / "frames.npy", mmap_mode="r")

@@ -27,10 +27,11 @@ _OUTLIER_SHARE = 0.03
 _LEAST_FRAMES = 10
 
 Refine = Callable[
-    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, Lens], tuple[np.ndarray, np.ndarray]
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray, Lens],
+    tuple[np.ndarray, np.ndarray, np.ndarray],
 ]
 """Rotations and translations of all frames, the frames that have a pose of their own, mesh and lens
-to better rotations and translations."""
+to better rotations, translations and mesh."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def track(
         centre: principal point, pixels.
         focal_px: the focal length where it is known.
         smooth_frames: deviation of the smoothing, frames.
-        refine: makes poses better before they are smoothed.
+        refine: makes poses and mesh better before the poses are smoothed.
         model: a morphable face; without one, one rest shape serves all frames.
     """
     seen = np.isfinite(points).all((1, 2))
@@ -97,8 +98,8 @@ def track(
     rotations, translations = _for_all(found, ids, good, segments)
     if refine is not None:
         log.info("poses are refined on the pictures")
-        refined = refine(rotations, translations, ids[fits], mesh, lens)
-        rotations, translations = _hold(*refined, good, segments)
+        rotations, translations, mesh = refine(rotations, translations, ids[fits], mesh, lens)
+        rotations, translations = _hold(rotations, translations, good, segments)
     stretches = [(a + s, b + s) for s, e in segments for a, b in runs(good[s:e])]
     steady = smooth(rotations, translations, stretches, smooth_frames)
     steady = _hold(*steady, good, segments)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gstalker.prepare.tracking import pose
+from gstalker.prepare.tracking import pose, shape
 from gstalker.prepare.tracking.morphable import FaceModel
 from gstalker.prepare.tracking.pose import Lens, Poses
 
@@ -65,7 +65,7 @@ def fit(points: np.ndarray, model: FaceModel, lens: Lens) -> Person:
         poses = pose.solve(points, faces, weights, lens, poses, rounds=3)
         identity = _identity(points, faces - mesh, model, lens, poses)
         own = model.rest + np.tensordot(identity, model.identity, 1)
-        mesh = _own_shape(points, faces - mesh, own, lens, poses)
+        mesh = shape.reshape(points, own, own, lens, poses, _PULL_SHARE, faces - mesh)
     off = float(np.sqrt(((mesh - own) ** 2).sum(1).mean()))
     return Person(mesh, identity, off)
 
@@ -145,10 +145,10 @@ def _express(
     n = len(points)
     found = np.zeros((n, len(basis)))
     scale_px = np.maximum(_ROBUST_SHARE * np.ptp(points[..., 0], axis=1), 1.0)[:, None]
-    pull = _pull(_WHOLE_CM, lens, translations)
+    pull = shape.pull(_WHOLE_CM, lens, translations)
     for _ in range(2):
-        shape = mesh + np.tensordot(found, basis, 1)
-        placed = shape @ rotations.transpose(0, 2, 1) + translations[:, None]
+        faces = mesh + np.tensordot(found, basis, 1)
+        placed = faces @ rotations.transpose(0, 2, 1) + translations[:, None]
         residual = points - lens.project(placed)
         trust = 1 / (1 + (np.linalg.norm(residual, axis=-1) / scale_px) ** 2)
         slopes = pose.projection_slopes(placed, lens.focal_px) @ rotations[:, None]
@@ -186,27 +186,5 @@ def _identity(
         jacobian = (slopes @ model.identity.transpose(1, 2, 0)).reshape(-1, count)
         normal += jacobian.T @ jacobian
         push += jacobian.T @ (points[k] - lens.project(where)).ravel()
-    normal += len(points) * _pull(_UNIT_CM, lens, poses.translations) * np.eye(count)
+    normal += len(points) * shape.pull(_UNIT_CM, lens, poses.translations) * np.eye(count)
     return np.linalg.solve(normal, push)
-
-
-def _own_shape(
-    points: np.ndarray, moves: np.ndarray, own: np.ndarray, lens: Lens, poses: Poses
-) -> np.ndarray:
-    """Two Gauss-Newton steps on every vertex, pulled to the model's face."""
-    pull = len(points) * _pull(_PULL_SHARE, lens, poses.translations)
-    shape = own
-    for _ in range(2):
-        turned = (shape + moves) @ poses.rotations.transpose(0, 2, 1)
-        placed = turned + poses.translations[:, None]
-        residual = lens.project(placed) - points
-        slopes = pose.projection_slopes(placed, lens.focal_px) @ poses.rotations[:, None]
-        normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + pull * np.eye(3)
-        push = (slopes.swapaxes(-1, -2) @ residual[..., None]).sum(0)[..., 0] + pull * (shape - own)
-        shape = shape - np.linalg.solve(normal, push[..., None])[..., 0]
-    return shape
-
-
-def _pull(cm: float, lens: Lens, translations: np.ndarray) -> float:
-    """Squared pixels that so many centimetres make at the head's distance."""
-    return (cm * lens.focal_px / float(np.median(translations[:, 2]))) ** 2

@@ -65,7 +65,7 @@ def fit_shape(
         points, shape, weights, lens, pose.first_guess(points, shape, lens), rounds=10
     )
     for _ in range(_ALTERNATIONS):
-        shape = _reshape(points, shape, canonical, lens, poses)
+        shape = reshape(points, shape, canonical, lens, poses, _PULL_SHARE)
         poses = pose.solve(points, shape, weights, lens, poses, rounds=3)
     return shape, poses, _cost(points, shape, canonical, weights, lens, poses)
 
@@ -111,26 +111,42 @@ def subset(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, _SUBSET)).round().astype(int))
 
 
-def _reshape(
-    points: np.ndarray, shape: np.ndarray, canonical: np.ndarray, lens: Lens, poses: Poses
+def reshape(
+    points: np.ndarray,
+    shape: np.ndarray,
+    towards: np.ndarray,
+    lens: Lens,
+    poses: Poses,
+    share: float,
+    moves: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Two Gauss-Newton steps on every vertex, poses held."""
-    pull = len(points) * _pull(lens, poses)
+    """Two Gauss-Newton steps on every vertex, poses held, ``float64 [V, 3]``.
+
+    Args:
+        points: ``[n, V, 2]`` pixels, all finite.
+        shape: ``[V, 3]``, where to begin.
+        towards: ``[V, 3]``, where each vertex is pulled to.
+        lens: the camera.
+        poses: one a frame.
+        share: how hard; see ``pull``.
+        moves: ``[n, V, 3]`` by which expressions move the vertices.
+    """
+    stiff = len(points) * pull(share, lens, poses.translations)
     for _ in range(2):
-        placed = shape @ poses.rotations.transpose(0, 2, 1) + poses.translations[:, None]
+        turned = (shape + moves) @ poses.rotations.transpose(0, 2, 1)
+        placed = turned + poses.translations[:, None]
         residual = lens.project(placed) - points
         slopes = pose.projection_slopes(placed, lens.focal_px) @ poses.rotations[:, None]
-        normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + pull * np.eye(3)
+        normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + stiff * np.eye(3)
         push = (slopes.swapaxes(-1, -2) @ residual[..., None]).sum(0)[..., 0]
-        shape = (
-            shape - np.linalg.solve(normal, (push + pull * (shape - canonical))[..., None])[..., 0]
-        )
+        push += stiff * (shape - towards)
+        shape = shape - np.linalg.solve(normal, push[..., None])[..., 0]
     return shape
 
 
-def _pull(lens: Lens, poses: Poses) -> float:
-    """Squared pixels per squared centimetre and frame."""
-    return (_PULL_SHARE * lens.focal_px / float(np.median(poses.translations[:, 2]))) ** 2
+def pull(cm: float, lens: Lens, translations: np.ndarray) -> float:
+    """Squared pixels that so many centimetres make at the head's distance."""
+    return (cm * lens.focal_px / float(np.median(translations[:, 2]))) ** 2
 
 
 def _cost(
@@ -144,7 +160,8 @@ def _cost(
     used = weights > 0
     placed = shape[used] @ poses.rotations.transpose(0, 2, 1) + poses.translations[:, None]
     misfit = ((lens.project(placed) - points[:, used]) ** 2).sum()
-    return float(misfit + len(points) * _pull(lens, poses) * ((shape - canonical)[used] ** 2).sum())
+    stiff = len(points) * pull(_PULL_SHARE, lens, poses.translations)
+    return float(misfit + stiff * ((shape - canonical)[used] ** 2).sum())
 
 
 def _smooth_curve(at: np.ndarray, values: np.ndarray, grid: np.ndarray) -> np.ndarray:

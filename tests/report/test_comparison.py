@@ -8,10 +8,10 @@ import pytest
 
 from gstalker import cli, files
 from gstalker.errors import ConfigError
+from gstalker.metrics.vocabulary import column
 from gstalker.report import agreement, comparison, sources
 from gstalker.report.reasons import Reasons
 from gstalker.report.reported import Figure
-from gstalker.report.vocabulary import column
 
 from .conftest import entry, na, write_sweep
 

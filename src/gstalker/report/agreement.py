@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gstalker.metrics.vocabulary import Column
 from gstalker.report import cells, significance
 from gstalker.report.reported import Figure
 from gstalker.report.significance import Difference
 from gstalker.report.sources import Row
-from gstalker.report.vocabulary import Column
 
 Order = Literal[
     "agrees", "contradicts", "not told apart", "papers disagree", "printed alike", "n/a"
@@ -174,9 +174,9 @@ def rankings(rows: Sequence[Row], figures: Sequence[Figure], column: Column) -> 
     mine = [f for f in figures if f.metric == column.reported and f.method in names]
     mine = [f for f in mine if f.sure != "copied" and not f.bound]
     for paper, subject, note in dict.fromkeys((f.paper, f.subject, f.note) for f in mine):
-        there = [f for f in mine if (f.paper, f.subject, f.note) == (paper, subject, note)]
-        value = {f.method: f.amount for f in there}
-        if len(value) < 2 or len(value) < len(there):
+        group = [f for f in mine if (f.paper, f.subject, f.note) == (paper, subject, note)]
+        value = {f.method: f.amount for f in group}
+        if len(value) < 2 or len(value) < len(group):
             continue
         theirs = sorted(value, key=lambda name: column.badness(value[name]))
         ours = sorted(theirs, key=lambda name: column.badness(measured[name].mean or 0.0))

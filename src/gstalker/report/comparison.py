@@ -16,6 +16,7 @@ from pathlib import Path
 from gstalker import files
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder
+from gstalker.metrics.vocabulary import Column
 from gstalker.report import agreement, cells, formats, naming, sources
 from gstalker.report import reported as papers
 from gstalker.report import table as tables
@@ -25,7 +26,6 @@ from gstalker.report.reasons import Reasons
 from gstalker.report.reported import Figure
 from gstalker.report.significance import Difference
 from gstalker.report.sources import Asked, Row
-from gstalker.report.vocabulary import Column
 
 BYTES = 4
 """Of one learned number."""

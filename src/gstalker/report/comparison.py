@@ -25,7 +25,7 @@ from gstalker.report.reasons import Reasons
 from gstalker.report.reported import Figure
 from gstalker.report.significance import Difference
 from gstalker.report.sources import Asked, Row
-from gstalker.report.vocabulary import Column
+from gstalker.report.vocabulary import Column, base_name
 
 BYTES = 4
 """Of one learned number."""
@@ -140,7 +140,7 @@ def _column(
     for pair in found:
         if pair.order == "contradicts" or pair.size in ("smaller", "larger"):
             what = "the other order" if pair.order == "contradicts" else f"{pair.size} difference"
-            why = reasons.of(experiment, column.name, pair.first, pair.second)
+            why = reasons.of(experiment, base_name(column.name), pair.first, pair.second)
             yield f"- {_names(pair)}: {what}. {why or 'Why is not known yet.'}"
     yield ""
 

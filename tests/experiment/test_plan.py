@@ -307,6 +307,10 @@ def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(
     run_trial(trial.run.path, speech=trial.speech, speed=True)
     assert launch.of(trial).state == "done"
     assert trial.run.driven_path(str(speech)).stat().st_size > 1000
+    heard = files.read_json(trial.run.driven_scores_path(str(speech)))
+    assert heard["protocol"]["frame_count"] == 25
+    assert "sync=true" in heard["rows"]["ours"]["driven_sync_c"]["reason"]
+    assert heard["rows"]["ours"]["sound_corr_filmed"]["mean"] > 0.3
     speed = files.read_json(trial.run.speed_path)
     assert speed["frames"] == 30
     assert speed["frames_per_second"] > 1

@@ -242,3 +242,10 @@ def test_what_an_experiment_measures_as_well_reaches_every_trial(experiment, tmp
     with pytest.raises(ConfigError, match="unknown key 'synk'"):
         read(experiment[0], [*experiment[1], "measure={synk: true}"], experiment[2])
     assert open_capture(plan.trials[0].config).name == "tiny"
+
+
+def test_a_sweeps_folder_has_a_plain_name(experiment):
+    file = experiment[0]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "name": "../elsewhere"}))
+    with pytest.raises(ConfigError, match="give the name of one folder"):
+        read(*experiment)

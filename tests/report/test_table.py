@@ -518,8 +518,8 @@ def test_starts_that_are_none_are_a_sentence(make_run, starts):
         report.tabulate([run])
 
 
-def test_films_with_other_peoples_sound_are_said_not_to_be_scored(sweep):
-    assert "are not scored" not in report.tabulate([sweep])
+def test_which_figures_are_of_films_with_other_peoples_sound_is_said(sweep):
+    assert "other people's sound" not in report.tabulate([sweep])
     told = files.read_json(sweep)
     told["trials"][0]["driven"] = {"english.wav": "driven/english.mp4"}
     files.write_json(sweep, told)
@@ -584,3 +584,22 @@ def test_the_command_prints_the_table_or_writes_it(make_run, tmp_path, capsys):
 
 def test_letters_go_on_after_z():
     assert [_letter(k) for k in (0, 25, 26, 27, 52)] == ["a", "z", "aa", "ab", "ba"]
+
+
+def test_figures_of_films_are_means_over_films_and_a_missing_one_is_a_gap(make_run, tmp_path):
+    run = make_run("a", {"psnr_full": entry(30.0)})
+    for name, corr, lag in (("one", entry(0.4), entry(1.0)), ("two", entry(0.6), na("still"))):
+        rows = {"ours": {"sound_corr": corr, "sound_lag": lag}}
+        write_scores(run / "driven" / f"{name}.json", rows, protocol={"speech": f"{name}.wav"})
+    sweep = write_sweep(tmp_path / "s" / "sweep.json", ["a"], [("a", "may", 0, run)])
+    told = files.read_json(sweep)
+    told["trials"][0]["driven"] = {n: f"driven/{n}.mp4" for n in ("one", "two")}
+    files.write_json(sweep, told)
+    cells = _cells([sweep], metrics=["sound_corr", "sound_lag", "psnr_full"])
+    assert float(cells["a", "sound_corr"]["mean"]) == pytest.approx(0.5)
+    assert cells["a", "sound_lag"]["gaps"] == "may, seed 0: still"
+    assert float(cells["a", "psnr_full"]["mean"]) == 30.0
+    told["trials"][0]["driven"]["three"] = "driven/three.mp4"
+    files.write_json(sweep, told)
+    cells = _cells([sweep], metrics=["sound_corr"])
+    assert cells["a", "sound_corr"]["gaps"] == "may, seed 0: not scored"

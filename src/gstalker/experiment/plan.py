@@ -245,8 +245,15 @@ def is_run(file: Path) -> bool:
 
 
 def sweep_name(file: Path) -> str:
-    """Of an experiment's folder among the sweeps."""
-    return str(configuration.top_value(file, "name") or file.stem)
+    """Of an experiment's folder among the sweeps.
+
+    Raises:
+        ConfigError: it is no name of a folder.
+    """
+    name = str(configuration.top_value(file, "name") or file.stem)
+    if Path(name).name != name:
+        raise ConfigError(f"name in {file} is '{name}'; give the name of one folder.")
+    return name
 
 
 def _experiment(file: Path, own: list[str]) -> ExperimentFile:

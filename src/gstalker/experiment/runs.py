@@ -111,6 +111,10 @@ class RunFolder:
         """The head speaking the file ``speech``."""
         return self.path / "driven" / f"{Path(speech).stem}.mp4"
 
+    def driven_scores_path(self, speech: str) -> Path:
+        """What can be said of that film."""
+        return self.driven_path(speech).with_suffix(".json")
+
     def stage(self, name: str) -> Path:
         """Folder of one stage."""
         return self.path / name

@@ -18,6 +18,7 @@ from gstalker import files
 from gstalker.errors import Diverged, GSTalkerError, RunError
 from gstalker.experiment.claim import claim, holder
 from gstalker.experiment.drive import drive
+from gstalker.experiment.driven import score_driven
 from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.speed import measure as time_head
@@ -90,6 +91,9 @@ def _run(
         if not run.driven_path(path).exists():
             run.record("running", stage="drive")
             drive(run, path, run.driven_path(path), where)
+        if not is_heard(run, path, measure):
+            run.record("running", stage="score the film")
+            score_driven(run, path, where, _of_films(measure))
     if speed and not run.speed_path.exists():
         run.record("running", stage="speed")
         files.write_json(run.speed_path, time_head(run, where))
@@ -100,18 +104,35 @@ def is_finished(
     run: RunFolder, speech: Iterable[str] = (), speed: bool = False, measure: Iterable[str] = ()
 ) -> bool:
     """Whether nothing is left to do."""
-    wanted = [run.driven_path(path) for path in speech] + ([run.speed_path] if speed else [])
-    return all(path.exists() for path in wanted) and is_scored(run, measure)
+    measure = list(measure)
+    return (
+        is_scored(run, measure)
+        and all(run.driven_path(s).exists() and is_heard(run, s, measure) for s in speech)
+        and (not speed or run.speed_path.exists())
+    )
 
 
 def is_scored(run: RunFolder, measure: Iterable[str] = ()) -> bool:
     """Whether a run has scores, of all that was to be measured as well."""
-    if not run.scores_path.exists():
+    return _has_asked(run.scores_path, measure)
+
+
+def is_heard(run: RunFolder, speech: str, measure: Iterable[str] = ()) -> bool:
+    """Whether the film of a speech was scored, in all that can be asked of a film."""
+    return _has_asked(run.driven_scores_path(speech), _of_films(measure))
+
+
+def _of_films(measure: Iterable[str]) -> list[str]:
+    """What of it needs no true picture."""
+    return [text for text in measure if text.partition("=")[0] == "sync"]
+
+
+def _has_asked(path: Path, measure: Iterable[str]) -> bool:
+    """Whether a file of scores is there, and its protocol has all that was asked for."""
+    if not path.exists():
         return False
     asked = dict(text.split("=", 1) for text in measure)
-    if not asked:
-        return True
-    told = files.read_object(run.scores_path).get("protocol", {})
+    told = files.read_object(path).get("protocol", {}) if asked else {}
     return all(key in told and json.dumps(told[key]) == value for key, value in asked.items())
 
 
@@ -173,7 +194,7 @@ def standing(
 def _where(status: Mapping[str, object]) -> str:
     if "stage" not in status:
         return ""
-    if "step" in status and status["stage"] not in ("evaluate", "drive", "speed"):
+    if "step" in status and status["stage"] not in ("evaluate", "drive", "score the film", "speed"):
         steps = f" of {status['steps']}" if "steps" in status else ""
         return f"{status['stage']}, step {status['step']}{steps}"
     return str(status["stage"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -181,6 +182,33 @@ def bridged(boxes: np.ndarray) -> np.ndarray | None:
         return None
     at = np.arange(len(boxes))
     return np.stack([np.interp(at, there, boxes[there, k]) for k in range(4)], axis=1)
+
+
+@dataclass(frozen=True)
+class _Sounding:
+    """A film with its own sound, as much of a capture as clips need."""
+
+    samples: np.ndarray
+    frame_count: int
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """One take."""
+        return [(0, self.frame_count)]
+
+    def audio(self) -> np.ndarray:
+        """``float32``, a whole number of frames."""
+        total = self.frame_count * SAMPLES_PER_FRAME
+        return np.pad(self.samples, (0, max(total - len(self.samples), 0)))[:total]
+
+
+def judged(
+    samples: np.ndarray, frame_count: int, size: tuple[int, int], protocol: Protocol
+) -> Clips | str:
+    """What collects a whole film and has it judged against its sound, or why it cannot be."""
+    film: Any = _Sounding(samples, frame_count)
+    truth = make_truth(film, np.arange(frame_count), protocol)
+    return truth if isinstance(truth, str) else Clips(truth, size)
 
 
 def make_truth(capture: Capture, ids: np.ndarray, protocol: Protocol) -> SyncTruth | str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from gstalker import files
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder
-from gstalker.metrics.vocabulary import Column
+from gstalker.metrics.vocabulary import Column, base_name
 from gstalker.report import agreement, cells, formats, naming, sources
 from gstalker.report import reported as papers
 from gstalker.report import table as tables
@@ -140,7 +140,7 @@ def _column(
     for pair in found:
         if pair.order == "contradicts" or pair.size in ("smaller", "larger"):
             what = "the other order" if pair.order == "contradicts" else f"{pair.size} difference"
-            why = reasons.of(experiment, column.name, pair.first, pair.second)
+            why = reasons.of(experiment, base_name(column.name), pair.first, pair.second)
             yield f"- {_names(pair)}: {what}. {why or 'Why is not known yet.'}"
     yield ""
 

@@ -1,6 +1,6 @@
 """Why our figures differ from the papers', said by hand and kept beside the experiments.
 
-A YAML file: experiment, column, two methods, a sentence or more::
+A YAML file: experiment, column (no detector's name behind it), two methods, a sentence or more::
 
     self_driven:
       lpips_alex:

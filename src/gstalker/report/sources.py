@@ -19,7 +19,7 @@ from gstalker.errors import ConfigError, GSTalkerError, RunError
 from gstalker.experiment.plan import sweep_name
 from gstalker.experiment.runs import RunFolder
 from gstalker.metrics import sheet
-from gstalker.report import naming, protocols
+from gstalker.report import films, naming, protocols
 from gstalker.report.costs import costs
 
 Kind = Literal["trained here", "scored here", "reported"]
@@ -33,9 +33,10 @@ CONTROLS = {
     "mean_frame": "mean frame",
 }
 
-_OF_TEST_FRAMES = (
-    "All figures are of test frames with their own sound. Films with other people's sound ({} in "
-    "the runs' driven/) have no truth and are not scored."
+_OF_FILMS = (
+    "Films with other people's sound ({} in the runs' driven/) have no true picture. Only figures "
+    "of mouth and loudness, of shaking and those called driven are of these films, mean over them; "
+    "all others are of test frames with their own sound."
 )
 
 
@@ -160,28 +161,33 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
     try:
         names = [str(row["name"]) for row in plan["rows"]]
         planned = [
-            (str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name, int(t["seed"]))
+            (
+                *(str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name),
+                *(int(t["seed"]), [str(film) for film in (t.get("driven") or {}).values()]),
+            )
             for t in plan["trials"]
         ]
-        films = sum(len(t.get("driven") or ()) for t in plan["trials"])
+        count = sum(len(t.get("driven") or ()) for t in plan["trials"])
         asked = Asked(
             str(plan.get("title") or ""),
             tuple(map(str, plan.get("columns") or ())),
-            _OF_TEST_FRAMES.format(films) if films else "",
+            _OF_FILMS.format(count) if count else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged ({error!r}).\n  Sweep again.") from error
-    found = [(row, _planned(path, run, capture, seed)) for row, run, capture, seed in planned]
+    found = [(row, _planned(path, *rest)) for row, *rest in planned]
     trials = {name: tuple(t for row, t in found if row == name) for name in names}
     return [Row(name, "trained here", trials[name]) for name in names], asked
 
 
-def _planned(sweep: Path, told: Path, capture: str, seed: int) -> Trial:
+def _planned(sweep: Path, told: Path, capture: str, seed: int, driven: list[str]) -> Trial:
     """A trial of a sweep, started or not."""
     beside = Path(os.path.normpath(sweep.parent / told))
     run = next((p for p in (beside, told) if p.is_dir()), told)
     if (run / "config.yaml").is_file():
-        return replace(of_run(RunFolder(run)), seed=seed)
+        found = replace(of_run(RunFolder(run)), seed=seed)
+        more = films.figures([run / film for film in driven])
+        return replace(found, figures={**found.figures, **more}) if found.figures else found
     return Trial(run, capture, seed=seed, missing="not started")
 
 

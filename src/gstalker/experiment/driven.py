@@ -1,0 +1,61 @@
+"""What can be said of a film in which a trained head speaks somebody else's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gstalker import config as configuration
+from gstalker import files
+from gstalker.experiment.foreign import look
+from gstalker.experiment.head import steady_stretch
+from gstalker.experiment.movie import ping_pong
+from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.metrics import driven
+from gstalker.metrics.catalogue import meanings
+from gstalker.metrics.driven import Film
+from gstalker.metrics.protocol import Protocol
+from gstalker.prepare import audio as sound
+
+
+def score_driven(
+    run: RunFolder, speech: str, where: Sequence[str] = (), measure: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Score the film that ``drive`` made of ``speech`` with the usual poses; writes a JSON by it.
+
+    Args:
+        run: a run whose film is there.
+        speech: the file with the sound.
+        where: ``key=value`` that say where things are now.
+        measure: ``key=value`` of what is asked as well: ``sync=true``.
+
+    Raises:
+        MediaError: film or sound cannot be read, or do not fit together.
+    """
+    chosen = [*measure, "driven=sound", "composite=drawn", "rate=frames"]
+    protocol = configuration.from_overrides(Protocol, chosen)
+    capture = open_capture(run.config(where))
+    film = look(run.driven_path(speech), protocol)
+    shown = np.fromiter(islice(ping_pong(*steady_stretch(capture)), film.count), np.int64)
+    samples = sound.read(Path(speech))
+    scores = driven.score(Film(film.stream(), samples, shown), capture, protocol)
+    told = {
+        "protocol": {
+            "speech": Path(speech).name,
+            "frame_count": film.count,
+            "codec": film.codec,
+            "landmarks": protocol.landmarks,
+            "sync": protocol.sync,
+            "max_lag": protocol.max_lag,
+            "floor_db": driven.FLOOR_DB,
+        },
+        "capture": {"name": capture.name, "content_id": capture.content_id},
+        "metrics": meanings(list(scores)),
+        "rows": {"ours": scores},
+    }
+    files.write_json(run.driven_scores_path(speech), told)
+    return told

@@ -59,9 +59,11 @@ def changed_counts(old: dict[str, Any], new: dict[str, Any], keys: list[str]) ->
     told = []
     for key in keys:
         before, after = old["results"][key]["counts"], new["results"][key]["counts"]
-        for name in before.keys() & after.keys():
-            if before[name] != after[name]:
-                told.append(f"{key} {name} {before[name]} -> {after[name]}")
+        told += [
+            f"{key} {name} {before[name]} -> {after[name]}"
+            for name in before.keys() & after.keys()
+            if before[name] != after[name]
+        ]
     return sorted(told)
 
 

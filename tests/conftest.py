@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,40 @@ def speck_capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
     folder = tmp_path_factory.mktemp("captures") / "speck"
     return make_synthetic_capture(folder, seconds=3.0, size=32, takes=1)
+
+
+class _Tags(HTMLParser):
+    """Every tag with its attributes, and those that are not closed."""
+
+    VOID = frozenset({"meta", "img", "br", "path", "use"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def well_formed(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    """Every tag of a page and its attributes; all are closed, and none asks for another file."""
+    tags = _Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert not {tag for tag, _ in tags.seen} & {"script", "link", "iframe", "object", "embed"}
+    for tag, attributes in tags.seen:
+        for key in ("src", "href", "xlink:href", "poster", "srcset"):
+            assert (attributes.get(key) or "#").startswith(("#", "data:image/", "data:video/")), tag
+    assert "url(http" not in text
+    assert "@import" not in text
+    return tags.seen

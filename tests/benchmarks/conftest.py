@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.harness import Result, as_record  # noqa: E402
-from benchmarks.yardstick import Yardsticks  # noqa: E402
+from benchmarks.harness import Result, as_record
+from benchmarks.yardstick import Yardsticks
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_it_computes_what_a_loop_over_gaussians_computes_gradients_included():
     found = made(means, code).values
     wanted = torch.stack([plainly(made, mean, code) for mean in means])
     torch.testing.assert_close(found, wanted)
-    parameters = [p for p in made.parameters()]
+    parameters = list(made.parameters())
     pull = torch.randn_like(wanted)
     for ours, theirs in zip(
         torch.autograd.grad(found, parameters, pull, retain_graph=True),

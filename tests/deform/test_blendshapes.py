@@ -55,7 +55,7 @@ def test_a_displacement_is_found_across_the_view_in_centimetres(two_ways):
 
 
 def test_shapes_made_of_landmarks_say_again_what_was_seen(two_ways):
-    _, amounts, moved = two_ways
+    _, _, moved = two_ways
     capture = speaker(moved, face_points())
     face = from_landmarks(capture, np.arange(FRAMES), count=2)
     again = face.rest + np.einsum("fk,kvc->fvc", face.seen, face.shapes)

@@ -23,7 +23,7 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def plate(level: int) -> np.ndarray:
     """The torso with ``level`` under the head."""
-    picture, neck, head = scene()
+    _, neck, head = scene()
     behind = np.zeros((SIDE, SIDE, 4), np.uint8)
     behind[neck] = [NECK] * 3 + [255]
     behind[head, :3] = level

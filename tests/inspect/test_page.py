@@ -7,7 +7,6 @@ import io
 import os
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -18,6 +17,8 @@ from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError
 from gstalker.inspect import PAGE, inspect, sheet, summary
 from gstalker.inspect.facts import gather
+
+from ..conftest import well_formed
 
 
 @pytest.fixture(scope="module")
@@ -30,38 +31,9 @@ def copied(tiny_capture, tmp_path):
     return shutil.copytree(tiny_capture.folder, tmp_path / "me")
 
 
-class _Tags(HTMLParser):
-    """Every tag with its attributes, and whether all of them are closed."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self):
-        super().__init__()
-        self.seen, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_the_page_is_one_file_that_asks_for_nothing(inspection):
     text = inspection.page.read_text()
-    tags = _Tags()
-    tags.feed(text)
-    assert tags.open == []
-    names = {tag for tag, _ in tags.seen}
-    assert not names & {"script", "link", "iframe"}
-    for tag, attributes in tags.seen:
-        for key in ("src", "href", "xlink:href"):
-            assert attributes.get(key, "#").startswith(("#", "data:image/jpeg;base64,")), tag
-    assert "url(http" not in text
+    well_formed(text)
     assert len(text) < 3_000_000
 
 

@@ -49,7 +49,7 @@ def run(capture, ids, find_face=lambda frame: BOX):
 
 
 def test_every_take_is_a_clip_with_its_own_sound(capture, small):
-    scores, heard = run(capture, np.arange(10, 90))
+    _, heard = run(capture, np.arange(10, 90))
     # Takes of 50 frames: 10 to 49 and 50 to 89; rendered ones first, then the true ones.
     assert [len(crops) for crops, _ in heard] == [40, 40, 40, 40]
     sound = np.round(capture.audio() * 32768).astype(np.int16)

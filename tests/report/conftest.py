@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import io
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -90,37 +89,3 @@ def read_csv(text):
 
 def load(path):
     return json.loads(path.read_text())
-
-
-class _Tags(HTMLParser):
-    VOID = frozenset({"meta", "img", "br", "path", "use"})
-
-    def __init__(self):
-        super().__init__()
-        self.seen, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-
-def well_formed(text):
-    """Every tag of a page and its attributes; all are closed, and none asks for another file."""
-    tags = _Tags()
-    tags.feed(text)
-    assert tags.open == []
-    assert not {tag for tag, _ in tags.seen} & {"script", "link", "iframe", "object", "embed"}
-    for tag, attributes in tags.seen:
-        for key in ("src", "href", "xlink:href", "poster", "srcset"):
-            assert attributes.get(key, "#").startswith(("#", "data:image/", "data:video/")), tag
-    assert "url(http" not in text
-    assert "@import" not in text
-    return tags.seen

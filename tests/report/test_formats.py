@@ -10,7 +10,8 @@ import pytest
 
 from gstalker import report
 
-from .conftest import entry, na, read_csv, well_formed, write_scores
+from ..conftest import well_formed
+from .conftest import entry, na, read_csv, write_scores
 
 NASTY = r"A & B_100% {#1} $x$ ~^\ <b>|pipe|</b> é – [1] Ж"
 """A name out of everything that means something to LaTeX, Markdown or HTML."""

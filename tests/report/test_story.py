@@ -17,7 +17,8 @@ from gstalker.errors import ConfigError, RunError
 from gstalker.report import pictures, story
 from gstalker.report.pictures import error_map
 
-from .conftest import entry, load, well_formed, write_scores
+from ..conftest import well_formed
+from .conftest import entry, load, write_scores
 
 STAGES = {"static": [(100, 0.05, 25.0), (200, 0.04, 26.0)], "deform": [(100, 0.03, 27.0)]}
 

@@ -5,6 +5,7 @@ Also what they take of a capture: where the head is, and what it hears on averag
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ HEARD = 500
 """Training frames, evenly spread, that a head's mean code is the mean of."""
 
 
-class LayeredMethod:
+class LayeredMethod(ABC):
     """A method whose stages each leave ``<stage>/model.pt``.
 
     Args:
@@ -80,13 +81,13 @@ class LayeredMethod:
             self.files.load(folder / "torso" / "model.pt", stage)
         return RayPerformer(stage, self.device, silent=silent)
 
+    @abstractmethod
     def _trained_head(self, folder: Path) -> L.LightningModule:
         """The head as the last stage that trains it left it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _empty_torso(self, head: Any) -> L.LightningModule:
         """A torso to be trained with a trained head."""
-        raise NotImplementedError
 
     def _torso(self, folder: Path) -> L.LightningModule:
         return self._empty_torso(self._trained_head(folder))

@@ -11,14 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
 
 from gstalker.errors import MediaError
 from gstalker.exchange import openface
 from gstalker.metrics.bootstrap import Figures, mean_of_rows, not_available, with_ones
+from gstalker.metrics.mean import MeanOf
 from gstalker.metrics.pairs import Pair, Scores, Values
 from gstalker.metrics.protocol import Protocol
 
@@ -39,9 +38,10 @@ def action_unit_error(
     return np.square(pred - truth).sum(-1)
 
 
-class AUE(Metric):
+class AUE(MeanOf):
     """Mean over frames of :func:`action_unit_error`; smaller is better.
 
+    >>> import torch
     >>> metric = AUE()
     >>> metric.update(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]]))
     >>> metric.update(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 3.0]]))
@@ -49,25 +49,12 @@ class AUE(Metric):
     7.0
     """
 
-    total: Tensor
-    count: Tensor
     higher_is_better = False
     is_differentiable = True
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, pred: Float[Tensor, "F U"], truth: Float[Tensor, "F U"]) -> None:
         """Add frames."""
-        self.total += (pred - truth).square().double().sum()
-        self.count += len(pred)
-
-    def compute(self) -> Tensor:
-        """The mean over frames so far."""
-        return (self.total / self.count).float()
+        self.add((pred - truth).square().double().sum(-1))
 
 
 def intensities(path: Path, units: tuple[int, ...], count: int) -> Float[np.ndarray, "F U"]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gstalker import weights
 from gstalker.errors import BackendMissing
 from gstalker.losses import perceptual
-from gstalker.metrics.image import MeanOfPictures
+from gstalker.metrics.mean import MeanOf
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """From two batches of pictures ``[B, H, W, 3]`` in [0, 1] to their distances ``[B]``."""
@@ -30,7 +30,7 @@ _BELL = (1.0, 2.0, 1.0)
 """The blur before every halving (Zhang 2019, triangle filter of three)."""
 
 
-class LPIPS(MeanOfPictures):
+class LPIPS(MeanOf):
     """Mean over pictures of a learned distance; smaller is better.
 
     Args:

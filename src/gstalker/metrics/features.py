@@ -20,6 +20,7 @@ from torchmetrics import Metric
 from gstalker import plugins, weights
 from gstalker.errors import BackendMissing
 from gstalker.metrics.bootstrap import Figures, mean_of_rows, not_available, with_ones
+from gstalker.metrics.mean import MeanOf
 from gstalker.metrics.pairs import Pair, Scores, Values
 from gstalker.metrics.protocol import Protocol
 
@@ -89,7 +90,7 @@ class FID(Metric):
         return torch.tensor(frechet(*sides))
 
 
-class IdentitySimilarity(Metric):
+class IdentitySimilarity(MeanOf):
     """Mean cosine of the embeddings of rendered and true faces.
 
     Args:
@@ -103,32 +104,22 @@ class IdentitySimilarity(Metric):
     0.5774
     """
 
-    total: Tensor
-    count: Tensor
     missed: Tensor
     higher_is_better = True
     is_differentiable = False
-    full_state_update = False
 
     def __init__(self, embed: Embed) -> None:
         super().__init__()
         self.embed = embed
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("missed", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, pred: np.ndarray, truth: np.ndarray) -> None:
         """Add a picture and its truth, ``uint8 [H, W, 3]``; no face on a side counts as missed."""
         likeness = cosine(self.embed(pred), self.embed(truth))
         if np.isfinite(likeness):
-            self.total += likeness
-            self.count += 1
+            self.add(torch.tensor(likeness, dtype=torch.float64))
         else:
             self.missed += 1
-
-    def compute(self) -> Tensor:
-        """The mean over pictures with a face on both sides."""
-        return (self.total / self.count).float()
 
 
 def cosine(a: np.ndarray | None, b: np.ndarray | None) -> float:

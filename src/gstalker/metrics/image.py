@@ -8,13 +8,12 @@ has it by default. What a network judges is in ``distance``.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
+
+from gstalker.metrics.mean import MeanOf
 
 CEILING_DB = 100.0
 """PSNR of two equal pictures, which would be infinite."""
@@ -141,29 +140,7 @@ def sharpness(pred: Float[Tensor, "*B H W 3"]) -> Float[Tensor, "*B"]:
     return (grey[..., 1:, :] - grey[..., :-1, :]).abs().mean((-2, -1)) * 255
 
 
-class MeanOfPictures(Metric):
-    """The mean of one value per picture; the subclass says which in ``update``."""
-
-    total: Tensor
-    count: Tensor
-    full_state_update = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-
-    def add(self, values: Tensor) -> None:
-        """Add the values of some pictures."""
-        self.total += values.double().sum()
-        self.count += values.numel()
-
-    def compute(self) -> Tensor:
-        """The mean over all pictures so far."""
-        return (self.total / self.count).float()
-
-
-class PSNR(MeanOfPictures):
+class PSNR(MeanOf):
     """Mean over pictures of their PSNR in dB.
 
     >>> metric = PSNR()
@@ -181,7 +158,7 @@ class PSNR(MeanOfPictures):
         self.add(psnr(pred, truth))
 
 
-class PooledPSNR(MeanOfPictures):
+class PooledPSNR(MeanOf):
     """PSNR in dB of the mean squared error over all pixels of all pictures, at most 100.
 
     One bad picture weighs more than in :class:`PSNR`; the two must never share a column.
@@ -205,7 +182,7 @@ class PooledPSNR(MeanOfPictures):
         return -10 * super().compute().clamp_min(10 ** (-CEILING_DB / 10)).log10()
 
 
-class SSIM(MeanOfPictures):
+class SSIM(MeanOf):
     """Mean over pictures of :func:`ssim`.
 
     >>> metric = SSIM()
@@ -222,7 +199,7 @@ class SSIM(MeanOfPictures):
         self.add(ssim(pred, truth))
 
 
-class MSSSIM(MeanOfPictures):
+class MSSSIM(MeanOf):
     """Mean over pictures of :func:`ms_ssim`.
 
     >>> metric = MSSSIM()

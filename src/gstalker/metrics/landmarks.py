@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
 
 from gstalker import plugins
 from gstalker.data.capture import Capture
 from gstalker.face import FaceLayout
+from gstalker.metrics.mean import MeanOf
 
 DETECTORS = {
     "mediapipe": "gstalker.metrics.mediapipe_points:MediaPipePoints",
@@ -103,7 +103,7 @@ def lmd(
     return (pred - truth).norm(dim=-1).mean(-1)
 
 
-class LMD(Metric):
+class LMD(MeanOf):
     """Mean of :func:`lmd` over the frames where both sides have a face; smaller is better.
 
     >>> metric = LMD()
@@ -114,28 +114,18 @@ class LMD(Metric):
     (1.4142, 1)
     """
 
-    total: Tensor
-    count: Tensor
     missed: Tensor
     higher_is_better = False
     is_differentiable = False
-    full_state_update = False
 
     def __init__(self, *, centred: bool = False) -> None:
         super().__init__()
         self.centred = centred
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("missed", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, pred: Float[Tensor, "F P 2"], truth: Float[Tensor, "F P 2"]) -> None:
         """Add frames; a frame with a NaN point on either side is counted as missed."""
         distance = lmd(pred, truth, centred=self.centred)
         seen = distance.isfinite()
-        self.total += distance[seen].double().sum()
-        self.count += seen.sum()
+        self.add(distance[seen])
         self.missed += (~seen).sum()
-
-    def compute(self) -> Tensor:
-        """The mean over frames with a face on both sides."""
-        return (self.total / self.count).float()

@@ -203,9 +203,8 @@ def sentence(record: dict[str, Any]) -> str:
     rule = rule or f"part: {split['count']} frames where the test split has {split['of_test']}"
     width, height = record["size"]
     parts = [f"Frames {split['ids']} ({record['frame_count']}, {rule})", f"{width} x {height}"]
-    for name in ("truth", "composite", "driven", "codec", "fit", "rate"):
-        if record.get(name, "refuse") != "refuse":
-            parts.append(f"{name}: {record[name]}")
+    chosen = ("truth", "composite", "driven", "codec", "fit", "rate")
+    parts += [f"{k}: {record[k]}" for k in chosen if record.get(k, "refuse") != "refuse"]
     if "landmark_source" in record:
         missed = ", ".join(f"{row} {n}" for row, n in record["landmark_misses"].items())
         parts.append(f"landmarks: {record['landmark_source']} (frames without a face: {missed})")

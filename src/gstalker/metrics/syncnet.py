@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int16, UInt8
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from gstalker import weights
 from gstalker.data.capture import RATE_HZ, SAMPLES_PER_FRAME
 from gstalker.errors import BackendMissing
+from gstalker.metrics.mean import MeanOf
 
 WEIGHTS = "syncnet_v2.model"
 FACE_WEIGHTS = "sfd_face.pth"
@@ -179,7 +179,7 @@ def verdict(distances: Float[np.ndarray, "n offsets"]) -> Verdict:
     return Verdict(middle - float(mean[least]), float(mean[least]), len(mean) // 2 - least)
 
 
-class SyncConfidence(Metric):
+class SyncConfidence(MeanOf):
     """Mean Sync-C over clips; :class:`SyncDistance` is Sync-D.
 
     >>> metric = SyncConfidence()
@@ -188,29 +188,16 @@ class SyncConfidence(Metric):
     2.0
     """
 
-    total: Tensor
-    count: Tensor
     higher_is_better = True
     is_differentiable = False
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, distances: Float[Tensor, "n offsets"]) -> None:
         """Add a clip: what :meth:`SyncNet.distances` says of it."""
-        self.total += self.of(verdict(distances.double().numpy()))
-        self.count += 1
+        self.add(torch.tensor(self.of(verdict(distances.double().numpy())), dtype=torch.float64))
 
     def of(self, told: Verdict) -> float:
         """The part of the verdict that counts."""
         return told.confidence
-
-    def compute(self) -> Tensor:
-        """The mean over clips so far."""
-        return (self.total / self.count).float()
 
 
 class SyncDistance(SyncConfidence):

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
+from gstalker.metrics.mean import MeanOf
+
 
 def temporal_error(
     pred: Float[Tensor, "*B H W 3"],
@@ -82,7 +84,7 @@ def jitter_rows(
     return rows
 
 
-class TemporalError(Metric):
+class TemporalError(MeanOf):
     """Mean of :func:`temporal_error` over a video that comes in order, a batch at a time.
 
     >>> metric = TemporalError()
@@ -93,16 +95,11 @@ class TemporalError(Metric):
     (51.0, 2)
     """
 
-    total: Tensor
-    count: Tensor
     higher_is_better = False
     is_differentiable = True
-    full_state_update = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self._before: tuple[Tensor, Tensor] | None = None
 
     def update(self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> None:
@@ -114,9 +111,7 @@ class TemporalError(Metric):
             )
         self._before = (pred[-1:].clone(), truth[-1:].clone())
         if len(pred) > 1:
-            errors = temporal_error(pred[1:], pred[:-1], truth[1:], truth[:-1])
-            self.total += errors.double().sum()
-            self.count += len(errors)
+            self.add(temporal_error(pred[1:], pred[:-1], truth[1:], truth[:-1]))
 
     def cut(self) -> None:
         """A jump cut: the next frame does not follow the last."""
@@ -126,10 +121,6 @@ class TemporalError(Metric):
         """Forget everything."""
         super().reset()
         self._before = None
-
-    def compute(self) -> Tensor:
-        """The mean over all pairs of neighbouring frames so far."""
-        return (self.total / self.count).float()
 
 
 class JitterRatio(Metric):

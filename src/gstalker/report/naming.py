@@ -26,7 +26,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is
     try:
-        told = yaml.load(path.read_text(), loader)  # noqa: S506, both loaders are safe
+        told = yaml.load(path.read_text(), loader)  # both are safe
         json.dumps(told, default=str)  # refuses a part that holds itself
         return {**told, "capture": str(told["capture"]), "seed": int(told["seed"])}
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
@@ -64,7 +64,8 @@ def _apart(config: dict[str, Any], base: dict[str, Any]) -> Iterator[str]:
     """``key=value`` of what differs; a part that is off (``null``) covers all that was in it."""
     for key in dict.fromkeys([*config, *base]):
         there = key in config
-        if there == (key in base) and config.get(key) == base.get(key) or key == "method.name":
+        same = there == (key in base) and config.get(key) == base.get(key)
+        if same or key == "method.name":
             continue
         if there:
             yield f"{key}={'null' if config[key] is None else config[key]}"

@@ -30,7 +30,8 @@ def wanted(device: str) -> bool:
     if importlib.util.find_spec("triton") is None:
         log.warning(
             "operations are launched one by one: triton, which joins them, is not installed.\n"
-            f"  Install it with: {INSTALL_LINES['triton']}"
+            "  Install it with: %s",
+            INSTALL_LINES["triton"],
         )
         return False
     log.info(

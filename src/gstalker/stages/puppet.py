@@ -132,6 +132,11 @@ class PuppetStage(TalkingStage):
         """The head under blendshape amounts, then the eye opening."""
         return self.puppet.splats(camera, code)
 
+    def hear(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
+        """A face at rest, whatever is played, and the eye opening."""
+        rest = eye.new_zeros(len(eye), self.puppet.amounts)
+        return torch.cat([rest, eye[:, None]], dim=1)
+
     def codes(self, batch: FrameBatch) -> Float[Tensor, "B A"]:
         """What was seen in the batch's frames, whatever is played."""
         return torch.cat([self.seen[batch.frame_ids], batch.eye[:, None]], dim=1)

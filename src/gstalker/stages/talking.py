@@ -6,6 +6,7 @@ resting. ``TalkingStage`` hears, draws and is scored; how its Gaussians move is 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import lightning as L
@@ -75,7 +76,7 @@ class Body(nn.Module):
         return self.torso.answer(code, pose_numbers(viewmat, self.rest_viewmat)), below
 
 
-class TalkingStage(L.LightningModule):
+class TalkingStage(L.LightningModule, ABC):
     """A head that hears: sound becomes a code, a code and a camera become splats.
 
     Subclasses give ``hear``, ``splats`` and a ``training_step``.
@@ -96,17 +97,17 @@ class TalkingStage(L.LightningModule):
         """Hears the mean of the training sound, whatever is played: the control without sound."""
 
     @property
+    @abstractmethod
     def cloud(self) -> GaussianCloud:
         """What density control and health checks look at."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hear(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
         """Codes of the sound that is played."""
-        raise NotImplementedError
 
+    @abstractmethod
     def splats(self, camera: Camera, code: Tensor) -> Splats:
         """The head as one frame's camera (B = 1) must see it under a code ``[A]``."""
-        raise NotImplementedError
 
     def listen(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:
         """Codes of many frames."""

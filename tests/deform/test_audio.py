@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from gstalker.deform.audio import AudioConfig, AudioNet, Whitening, fit_whitening
+from gstalker.deform.audio import (
+    AudioConfig,
+    AudioNet,
+    Whitening,
+    fit_whitening,
+    spread_codes,
+)
 from gstalker.types import AudioWindow
 
 
@@ -83,3 +89,19 @@ def test_no_eye_code_means_no_eyes():
     fit_whitening(net, np.random.default_rng(0).normal(size=(100, 80)).astype(np.float32))
     assert net.dim == 28
     torch.testing.assert_close(net(window(), torch.ones(2)), net(window(), -torch.ones(2)))
+
+
+def test_a_spread_nets_codes_differ_from_frame_to_frame_which_a_new_ones_hardly_do():
+    torch.manual_seed(0)
+    net = AudioNet(80, AudioConfig(code=32, eye_code=0))
+    fit_whitening(net, np.random.default_rng(0).normal(size=(500, 80)).astype(np.float32))
+    heard = window(b=300)
+
+    def codes():
+        with torch.no_grad():
+            return net(heard, torch.zeros(300), smooth=False)
+
+    assert codes().std(0).norm() < 0.1 * codes().mean(0).norm()
+    spread_codes(net, heard.features[:, 4])  # the frame's own window among its neighbours'
+    torch.testing.assert_close(codes().mean(0), torch.zeros(32), atol=1e-4, rtol=0)
+    torch.testing.assert_close(codes().std(0), torch.ones(32), atol=1e-4, rtol=0)

@@ -13,8 +13,16 @@ from gstalker.deform.field import EncoderConfig
 from gstalker.methods.layered import fit_head_box
 from gstalker.radiance.marched import MarchedFieldConfig
 from gstalker.rays.occupancy import OccupancyConfig
-from gstalker.stages.draws import draw_mostly_inside, draw_pixels, inside, step_generator
+from gstalker.stages.draws import (
+    draw_inside,
+    draw_mostly_inside,
+    draw_of_frame,
+    draw_pixels,
+    inside,
+    step_generator,
+)
 from gstalker.stages.marched_head import MarchConfig, MarchedHead, MarchedHeadConfig, entropy
+from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.types import Camera
 
 
@@ -106,6 +114,45 @@ def test_pixels_are_drawn_once_and_mostly_inside_the_box():
     assert len(drawn.unique()) == 200
     assert inside(drawn, box, 40).sum() == 180
     assert torch.equal(draw_pixels(2000, 1200, generator), torch.arange(1200))
+
+
+def test_pixels_inside_a_box_are_all_of_it_where_it_has_no_more():
+    camera = Camera(torch.eye(4)[None], torch.eye(3)[None], 40, 30)
+    generator, box = torch.Generator().manual_seed(0), torch.tensor([-3, 25, 4, 33])
+    few = draw_inside(box, 6, camera, generator)
+    assert len(few.unique()) == 6
+    assert inside(few, box, 40).all()
+    everything = draw_inside(box, 1000, camera, generator)
+    wanted = [y * 40 + x for y in range(25, 30) for x in range(4)]  # what the picture has of it
+    assert sorted(everything.tolist()) == wanted
+
+
+def test_the_lips_get_their_share_of_the_rays_and_none_by_default(data):
+    batch = data.dataset[int(data.train_ids[0])]
+    plain = draw_of_frame(batch, 128, step_generator(3))
+    assert torch.equal(plain, draw_pixels(128, 32 * 32, step_generator(3)))
+    drawn = draw_of_frame(batch, 128, step_generator(3), face_share=0.5, lips_share=0.25)
+    x0, y0, x1, y1 = batch.mouth_box[0].tolist()
+    lips = min(32, (x1 - x0) * (y1 - y0))
+    assert len(drawn) == 128
+    assert inside(drawn[:lips], batch.mouth_box[0], 32).all()
+    assert inside(drawn[lips:], batch.face_box[0], 32).sum() == round((128 - lips) * 0.5)
+
+
+def test_the_audio_net_learns_at_the_networks_rate_unless_it_has_its_own(data):
+    stage = head(data)
+
+    def rate_of(parameter, rates):
+        groups = marched_adam(stage, rates).param_groups
+        found = [g["lr"] for g in groups if any(p is parameter for p in g["params"])]
+        assert len(found) == 1
+        return found[0]
+
+    heard, seen = stage.audio.window[0].weight, stage.field.color.layers[0].weight
+    assert rate_of(heard, MarchedRates()) == rate_of(seen, MarchedRates()) == 1e-3
+    own = MarchedRates(audio=2e-4)
+    assert (rate_of(heard, own), rate_of(seen, own)) == (2e-4, 1e-3)
+    assert rate_of(next(stage.audio.attention.parameters()), own) == 5e-3
 
 
 def test_entropy_is_a_bit_where_alpha_is_undecided():

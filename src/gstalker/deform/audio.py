@@ -155,3 +155,27 @@ def _strided(widths: Sequence[int]) -> list[nn.Module]:
 def fit_whitening(net: AudioNet, rows: np.ndarray) -> None:
     """Fit the net's fixed first map to the training part's feature rows ``[R, D]``."""
     net.whitening.fit(torch.from_numpy(np.ascontiguousarray(rows)))
+
+
+@torch.no_grad()
+def spread_codes(net: AudioNet, windows: Float[Tensor, "F T D"]) -> None:
+    """Scale and shift a new net's layers, in order, so that what each says of training windows has
+    mean 0 and deviation 1, number by number (Salimans and Kingma 2016, section 3).
+
+    As it comes, a new net says almost the same of every sound: its codes differ by a fortieth of
+    their length, and what reads them first learns to take them for a constant.
+
+    Args:
+        net: its first map fitted.
+        windows: of training frames, one each.
+    """
+    x = net.whitening(windows).transpose(1, 2)
+    for layer in [*net.window, *net.head]:
+        if isinstance(layer, nn.Linear) and x.dim() == 3:
+            x = x[..., 0]
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            said = layer(x).transpose(0, 1).flatten(1)
+            deviation = said.std(1).clamp_min(1e-8)
+            layer.weight.div_(deviation.view(-1, *[1] * (layer.weight.dim() - 1)))
+            layer.bias.sub_(said.mean(1)).div_(deviation)
+        x = layer(x)

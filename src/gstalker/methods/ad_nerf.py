@@ -28,6 +28,9 @@ class ADNeRFConfig:
 
     audio: AudioConfig = dataclasses.field(default_factory=_audio)
     """What listens; AD-NeRF is not told of the eyes, so ``eye_code`` stays 0."""
+    spread_codes: bool = False
+    """Begin with codes that differ from frame to frame (not in the papers, whose schedules are long
+    enough to do without)."""
     head: SampledConfig = dataclasses.field(default_factory=SampledConfig)
     """Stage one."""
     torso: SampledConfig | None = dataclasses.field(default_factory=_torso)
@@ -51,7 +54,7 @@ class ADNeRF(LayeredMethod):
         head = SampledHead(
             fit_head_box(self.capture), self._feature_dim, self.config.audio, self.config.head
         )
-        fit_sound(head.audio, self.capture, self.features)
+        fit_sound(head.audio, self.capture, self.features, spread=self.config.spread_codes)
         return head
 
     def _trained_head(self, folder: Path) -> SampledHead:

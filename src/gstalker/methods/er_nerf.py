@@ -36,6 +36,9 @@ class ERNeRFConfig:
     """The head's networks."""
     audio: AudioConfig = dataclasses.field(default_factory=_audio)
     """What listens; the eye's opening goes to the field by itself, so ``eye_code`` stays 0."""
+    spread_codes: bool = False
+    """Begin with codes that differ from frame to frame (not in the papers, whose schedules are long
+    enough to do without)."""
     head: MarchedHeadConfig = dataclasses.field(default_factory=MarchedHeadConfig)
     """Stage one."""
     lips: MarchedLipsConfig | None = dataclasses.field(default_factory=MarchedLipsConfig)
@@ -64,7 +67,7 @@ class ERNeRF(LayeredMethod):
 
     def _head(self, folder: Path) -> MarchedHead:
         head = MarchedHead(fit_head_box(self.capture), *self._sizes(), **self._parts())
-        fit_sound(head.audio, self.capture, self.features)
+        fit_sound(head.audio, self.capture, self.features, spread=self.config.spread_codes)
         return head
 
     def _lips(self, folder: Path) -> MarchedLips:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from gstalker.data.capture import HEAD, Capture
 from gstalker.data.dataset import FrameDataset
-from gstalker.deform.audio import AudioNet, fit_whitening
+from gstalker.data.windows import NEIGHBOURS
+from gstalker.deform.audio import AudioNet, fit_whitening, spread_codes
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.methods import Performer, StagePlan
 from gstalker.rays.box import HeadBox, fit_box
@@ -133,12 +134,22 @@ def somewhere() -> HeadBox:
     return HeadBox(-torch.ones(3), torch.ones(3))
 
 
-def fit_sound(net: AudioNet, capture: Capture, features: str) -> None:
-    """Fit an audio net's fixed first map to the training part's sound."""
+def fit_sound(net: AudioNet, capture: Capture, features: str, *, spread: bool = False) -> None:
+    """Fit an audio net's fixed first map to the training part's sound.
+
+    Args:
+        net: new.
+        capture: whose sound.
+        features: their kind.
+        spread: also let its first codes differ from frame to frame; see :func:`spread_codes`.
+    """
     rows, heard = capture.rows_per_frame(features), capture.features(features)
     train_ids, _ = capture.split()
     by_frame = heard.reshape(-1, rows, heard.shape[1])[train_ids]
     fit_whitening(net, by_frame.reshape(-1, heard.shape[1]))
+    if spread:
+        windows = FrameDataset(capture, features).track.windows(_spread(capture, HEARD))
+        spread_codes(net, windows[:, NEIGHBOURS.index(0)])
 
 
 @torch.no_grad()

@@ -66,9 +66,9 @@ class Pair:
         signs = {math.copysign(1.0, told.gap) for told in self.printed if told.gap}
         if len(signs) != 1:
             return "papers disagree" if signs else "printed alike"
-        if self.gap is None or isinstance(self.tested, str) and not self._is_counted:
+        if self.gap is None or (isinstance(self.tested, str) and not self._is_counted):
             return "n/a"
-        if isinstance(self.tested, Difference) and self.tested.p >= SURE_ENOUGH or not self.gap:
+        if (isinstance(self.tested, Difference) and self.tested.p >= SURE_ENOUGH) or not self.gap:
             return "not told apart"
         return "agrees" if math.copysign(1.0, self.gap) in signs else "contradicts"
 

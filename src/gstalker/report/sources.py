@@ -155,18 +155,18 @@ def find_sweep(path: Path, runs: Path) -> Path | None:
     )
 
 
+def _trial_of(told: dict[str, Any]) -> tuple[Path, str, int, list[str]]:
+    """Run, capture's name, seed and films of a trial in ``plan.json``."""
+    films = [str(film) for film in (told.get("driven") or {}).values()]
+    return Path(str(told["run"])), Path(str(told["capture"])).name, int(told["seed"]), films
+
+
 def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
     """A sweep's rows, and the title and columns that its experiment asks for."""
     plan = files.read_object(path)
     try:
         names = [str(row["name"]) for row in plan["rows"]]
-        planned = [
-            (
-                *(str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name),
-                *(int(t["seed"]), [str(film) for film in (t.get("driven") or {}).values()]),
-            )
-            for t in plan["trials"]
-        ]
+        planned = [(str(t["row"]), *_trial_of(t)) for t in plan["trials"]]
         count = sum(len(t.get("driven") or ()) for t in plan["trials"])
         asked = Asked(
             str(plan.get("title") or ""),

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 
 from gstalker.data.capture import HEAD
 from gstalker.deform.audio import AudioConfig, AudioNet
-from gstalker.limits import Amount, Count, Positive, Share
+from gstalker.limits import Amount, Count, Share
 from gstalker.radiance.marched import MarchedField, MarchedFieldConfig
 from gstalker.rays.box import HeadBox, Rays, all_pixels
 from gstalker.rays.march import Steps, march
 from gstalker.rays.occupancy import OccupancyConfig, OccupancyGrid
 from gstalker.rays.volume import composite
-from gstalker.stages.draws import draw_mostly_inside, draw_pixels, inside, step_generator
-from gstalker.stages.optim import decaying, named_adam
+from gstalker.stages.draws import draw_of_frame, inside, step_generator
+from gstalker.stages.marched_rates import MarchedRates, marched_adam
+from gstalker.stages.optim import decaying
 from gstalker.stages.static import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
@@ -46,24 +47,6 @@ class MarchConfig:
 
 
 @dataclass
-class MarchedRates:
-    """Initial learning rates and the rest of Adam; defaults are ER-NeRF's."""
-
-    grids: Amount = 1e-2
-    """Of hash tables (paper)."""
-    networks: Amount = 1e-3
-    """Of everything else but the audio attention (paper)."""
-    attention: Amount = 5e-3
-    """Of the audio attention: five times the networks' (released code)."""
-    attention_decay: Amount = 1e-4
-    """Weight decay of the audio attention (released code)."""
-    betas: tuple[Share, Share] = (0.0, 0.99)
-    """Of Adam (released code; RAD-NeRF: 0.9, 0.99)."""
-    eps: Positive = 1e-8
-    """Of Adam (released code; RAD-NeRF: 1e-15)."""
-
-
-@dataclass
 class MarchedHeadConfig:
     """The head's training; defaults are ER-NeRF's."""
 
@@ -74,6 +57,9 @@ class MarchedHeadConfig:
     face_share: Share | None = None
     """Of the rays, drawn inside the face's box (AD-NeRF: 0.95); null: all drawn evenly, as ER-NeRF
     and RAD-NeRF do."""
+    lips_share: Share = 0.0
+    """Of the rays, drawn inside the mouth's box before the others (not in the papers, whose steps
+    see every pixel of a picture)."""
     march: MarchConfig = dataclasses.field(default_factory=MarchConfig)
     """How rays are followed."""
     entropy_weight: Amount = 1e-4
@@ -199,17 +185,15 @@ class MarchedHead(L.LightningModule):
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """Squared error of some pixels, and what keeps the head simple."""
         config, generator = self.config, step_generator(self.global_step)
-        camera, code = batch.camera, self._shaken_code(batch, generator)
+        code = self._shaken_code(batch, generator)
         loss = code.new_zeros(())
         if self.global_step % config.march.occupancy.every_steps == 0:
             loss = loss + self._look_around(code, generator)
-        total = camera.width * camera.height
-        pixels = draw_pixels(config.rays, total, generator)
-        if config.face_share is not None:
-            pixels = draw_mostly_inside(
-                batch.face_box[0].cpu(), config.rays, config.face_share, camera, generator
-            )
-        pixels = pixels.to(code.device)
+        drawn = draw_of_frame(
+            batch, config.rays, generator,
+            face_share=config.face_share, lips_share=config.lips_share,
+        )  # fmt: skip
+        pixels = drawn.to(code.device)
         picture, extra = self.learn_from(batch, pixels, code, generator)
         loss = loss + (picture - pixels_of(batch.image, pixels)).square().mean() + extra
         return {"loss": loss}
@@ -259,25 +243,6 @@ class MarchedHead(L.LightningModule):
         """One Adam: hash tables, networks, and the audio attention with its decay."""
         optimizer = marched_adam(self, self.config.rates)
         return decaying(optimizer, self.config.steps, self.config.final_rate_share)
-
-
-def marched_adam(module: nn.Module, rates: MarchedRates) -> torch.optim.Adam:
-    """Adam over what learns in a module, tables and networks and attention at their own rates."""
-    groups: dict[str, list[nn.Parameter]] = {"grids": [], "networks": [], "attention": []}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            is_table, is_attention = name.endswith("tables"), name.startswith("audio.attention")
-            groups["grids" if is_table else "attention" if is_attention else "networks"].append(
-                parameter
-            )
-    held = {name: parameters for name, parameters in groups.items() if parameters}
-    return named_adam(
-        held,
-        {name: getattr(rates, name) for name in held},
-        betas=(rates.betas[0], rates.betas[1]),
-        eps=rates.eps,
-        weight_decay={"attention": rates.attention_decay},
-    )
 
 
 def entropy(alpha: Float[Tensor, " R"]) -> Float[Tensor, ""]:

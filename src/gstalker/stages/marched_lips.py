@@ -18,7 +18,8 @@ from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.stages.deform import patch_around
 from gstalker.stages.draws import step_generator
-from gstalker.stages.marched_head import MarchedHead, marched_adam, pixels_of
+from gstalker.stages.marched_head import MarchedHead, pixels_of
+from gstalker.stages.marched_rates import marched_adam
 from gstalker.stages.optim import decaying
 from gstalker.types import FrameBatch
 

@@ -16,13 +16,8 @@ from gstalker.limits import Amount, Count, Share
 from gstalker.radiance.flat_torso import FlatTorso, FlatTorsoConfig
 from gstalker.rays.box import all_pixels
 from gstalker.stages.draws import draw_pixels, step_generator
-from gstalker.stages.marched_head import (
-    MarchedHead,
-    MarchedRates,
-    entropy,
-    marched_adam,
-    pixels_of,
-)
+from gstalker.stages.marched_head import MarchedHead, entropy, pixels_of
+from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.stages.optim import decaying
 from gstalker.stages.static import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch

@@ -23,7 +23,7 @@ from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.radiance.layers import waves, waves_of
 from gstalker.radiance.waved import WavedFieldConfig
 from gstalker.rays.box import HeadBox, Rays, all_pixels
-from gstalker.stages.draws import draw_mostly_inside, step_generator
+from gstalker.stages.draws import draw_of_frame, step_generator
 from gstalker.stages.marched_head import pixels_of
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.sampled import CoarseToFine, SamplingConfig
@@ -56,6 +56,9 @@ class SampledConfig:
     face_share: Share = 0.95
     """Of the rays, drawn inside the face's box; the torso's are drawn evenly, and this is not
     read."""
+    lips_share: Share = 0.0
+    """Of the head's rays, drawn inside the mouth's box before the others (not in the paper; the
+    torso's do not read it)."""
     smooth_from_step: Whole = 200_000
     """Before this the code is the frame's own window's, not smoothed over its neighbours."""
     field: WavedFieldConfig = dataclasses.field(default_factory=WavedFieldConfig)
@@ -127,9 +130,11 @@ class SampledHead(L.LightningModule):
         """Squared errors of both networks on the head over the still background."""
         config, generator = self.config, step_generator(self.global_step)
         self.smooth.fill_(self.global_step >= config.smooth_from_step)
-        pixels = draw_mostly_inside(
-            batch.face_box[0].cpu(), config.rays, config.face_share, batch.camera, generator
-        ).to(batch.image.device)
+        drawn = draw_of_frame(
+            batch, config.rays, generator,
+            face_share=config.face_share, lips_share=config.lips_share,
+        )  # fmt: skip
+        pixels = drawn.to(batch.image.device)
         code = self.listen(batch.audio, batch.eye)[0]
         coarse, fine = self.networks(self.rays(batch.camera, pixels), code, generator)
         plate = batch.background.reshape(-1, 3)[pixels]

@@ -166,7 +166,7 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
     plan = files.read_object(path)
     try:
         names = [str(row["name"]) for row in plan["rows"]]
-        planned = [(str(t["row"]), *_trial_of(t)) for t in plan["trials"]]
+        planned = [(str(t["row"]), _trial_of(t)) for t in plan["trials"]]
         count = sum(len(t.get("driven") or ()) for t in plan["trials"])
         asked = Asked(
             str(plan.get("title") or ""),
@@ -175,7 +175,7 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged ({error!r}).\n  Sweep again.") from error
-    found = [(row, _planned(path, *rest)) for row, *rest in planned]
+    found = [(row, _planned(path, *told)) for row, told in planned]
     trials = {name: tuple(t for row, t in found if row == name) for name in names}
     return [Row(name, "trained here", trials[name]) for name in names], asked
 

@@ -166,8 +166,8 @@ class Ranking:
 def rankings(rows: Sequence[Row], figures: Sequence[Figure], column: Column) -> Iterator[Ranking]:
     """Each paper's order of the methods that were measured alike here; those of two and more."""
     measured = {row.name: cells.measured(row, column) for row in rows}
-    there = [cell.protocol for cell in measured.values() if cell.mean is not None]
-    main = max(there, key=there.count, default="")
+    protocols = [cell.protocol for cell in measured.values() if cell.mean is not None]
+    main = max(protocols, key=protocols.count, default="")
     names = [
         name for name, cell in measured.items() if cell.mean is not None and cell.protocol == main
     ]

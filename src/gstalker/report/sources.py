@@ -161,13 +161,11 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
     try:
         names = [str(row["name"]) for row in plan["rows"]]
         planned = [
-            (
-                *(str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name),
-                *(int(t["seed"]), [str(film) for film in (t.get("driven") or {}).values()]),
-            )
+            (str(t["row"]), Path(str(t["run"])), Path(str(t["capture"])).name, int(t["seed"]))
             for t in plan["trials"]
         ]
-        count = sum(len(t.get("driven") or ()) for t in plan["trials"])
+        driven = [[str(f) for f in (t.get("driven") or {}).values()] for t in plan["trials"]]
+        count = sum(map(len, driven))
         asked = Asked(
             str(plan.get("title") or ""),
             tuple(map(str, plan.get("columns") or ())),
@@ -175,20 +173,29 @@ def _of_sweep(path: Path) -> tuple[list[Row], Asked]:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged ({error!r}).\n  Sweep again.") from error
-    found = [(row, _planned(path, *rest)) for row, *rest in planned]
+    found = [
+        (row, _with_films(_planned(path, run, capture, seed), told))
+        for (row, run, capture, seed), told in zip(planned, driven, strict=True)
+    ]
     trials = {name: tuple(t for row, t in found if row == name) for name in names}
     return [Row(name, "trained here", trials[name]) for name in names], asked
 
 
-def _planned(sweep: Path, told: Path, capture: str, seed: int, driven: list[str]) -> Trial:
+def _planned(sweep: Path, told: Path, capture: str, seed: int) -> Trial:
     """A trial of a sweep, started or not."""
     beside = Path(os.path.normpath(sweep.parent / told))
     run = next((p for p in (beside, told) if p.is_dir()), told)
     if (run / "config.yaml").is_file():
-        found = replace(of_run(RunFolder(run)), seed=seed)
-        more = films.figures([run / film for film in driven])
-        return replace(found, figures={**found.figures, **more}) if found.figures else found
+        return replace(of_run(RunFolder(run)), seed=seed)
     return Trial(run, capture, seed=seed, missing="not started")
+
+
+def _with_films(trial: Trial, driven: Sequence[str]) -> Trial:
+    """The trial with the figures of its films, each named relative to its run."""
+    if not driven or not trial.figures:
+        return trial
+    more = films.figures([trial.folder / film for film in driven])
+    return replace(trial, figures={**trial.figures, **more})
 
 
 # ---------------------------------------------------------------------- runs and videos

@@ -75,7 +75,9 @@ METRICS: dict[str, Kind] = {
     "jitter_lips": Kind(None, "", "second differences over the true ones", 1.0, by_detector=True),
     "jitter_eyes": Kind(None, "", "the same of the outer eye corners", 1.0, by_detector=True),
     "sound_corr": Kind(True, "r", "correlation of a driven mouth's opening and the loudness in dB"),
-    "sound_corr_elsewhere": Kind(None, "r", "the same with the sound half its length away", 0.0),
+    "sound_corr_elsewhere": Kind(
+        None, "r", "sound_corr with the sound half its length away: chance"
+    ),
     "sound_corr_filmed": Kind(None, "r", "sound_corr of the filmed mouth and its own sound"),
     "sound_lag": Kind(None, "frames", "positive where the driven mouth is late", best=0.0),
     "shake_lips": Kind(False, "1e-3 eye distances", "second differences of driven lip points"),

@@ -57,7 +57,7 @@ def write(
         if sweep is None:
             raise ConfigError(f"{path} is neither an experiment nor a sweep's folder.")
         parts += _section(sweep, reasons)
-    parts += reasons.unused()
+        parts += reasons.unused(sweep.parent.name)
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
     target = Path(out)
     files.write_text(target, _without_places(text))
@@ -99,7 +99,8 @@ def _section(sweep: Path, reasons: Reasons) -> Iterator[str]:
         if column.reported == "train_time" and _is_timed(rows):
             continue  # every row was given the same minutes, so nothing is said of any method
         yield from _column(name, rows, figures, column, reasons)
-    yield from _sizes(rows, figures)
+    if "weights_mb" in asked.columns:
+        yield from _sizes(rows, figures)
 
 
 def _table(rows: list[Row], figures: list[Figure], asked: Asked) -> str:
@@ -190,9 +191,7 @@ def _ranking(ranking: Ranking) -> str:
 
 def _sizes(rows: Sequence[Row], figures: Sequence[Figure]) -> Iterator[str]:
     """Megabytes of what paints, and of what each stage moves; papers often count the head alone."""
-    column = next((c for c in columns_of(rows, figures, ["weights_mb"])), None)
-    if column is None or not any(cells.measured(row, column).mean for row in rows):
-        return
+    (column,) = columns_of(rows, figures, ["weights_mb"])
     yield "### Megabytes, stage by stage\n"
     yield (
         "What all that paints has, and what each stage of training moves (a later stage may move "

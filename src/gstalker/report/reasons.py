@@ -61,14 +61,15 @@ class Reasons:
             self._used.add(key)
         return self.told.get(key, "")
 
-    def unused(self) -> Iterator[str]:
-        """A paragraph on reasons for differences that are no longer there, if there are such."""
-        left = [key for key in self.told if key not in self._used]
+    def unused(self, experiment: str) -> Iterator[str]:
+        """Reasons for differences of an experiment that are no longer there, if there are such."""
+        left = [key for key in self.told if key[0] == experiment and key not in self._used]
         if left:
-            yield "## Reasons that fit nothing\n"
-            yield "No difference of these pages needs them:\n"
-        for experiment, column, methods in left:
-            yield f"- {experiment}, {column}, {', '.join(sorted(methods))}"
+            yield "### Reasons that fit nothing\n"
+            yield "No difference needs them any more:\n"
+        for _, column, methods in left:
+            yield f"- {column}, {', '.join(sorted(methods))}"
+        yield ""
 
 
 def _pair(text: object, path: Path) -> frozenset[str]:

@@ -10,7 +10,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import lightning as L
 import torch
 from jaxtyping import Float, Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -27,7 +26,7 @@ from gstalker.rays.volume import composite
 from gstalker.stages.draws import draw_of_frame, inside, step_generator
 from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.stages.optim import decaying
-from gstalker.stages.static import cameras
+from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 CHUNK = 2**15
@@ -97,7 +96,7 @@ class Shade:
         return self.color + (1 - self.alpha)[:, None] * behind
 
 
-class MarchedHead(L.LightningModule):
+class MarchedHead(Painter):
     """Learns a head that listens.
 
     Args:
@@ -173,12 +172,9 @@ class MarchedHead(L.LightningModule):
         color, alpha = self.layer(camera, code)
         return (color + (1 - alpha)[:, None] * background.reshape(-1, 3)).view_as(background)
 
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` over each frame's own torso, clamped to [0, 1]."""
-        codes = self.listen(batch.audio, batch.eye)
-        behind = headless(batch)
-        seen = zip(cameras(batch), codes, behind, strict=True)
-        return torch.stack([self.picture(*one) for one in seen]).clamp(0, 1)
+    def backgrounds(self, batch: FrameBatch) -> Float[Tensor, "B H W 3"]:
+        """Each frame's own torso."""
+        return headless(batch)
 
     # ------------------------------------------------------------------ learning
 
@@ -231,13 +227,6 @@ class MarchedHead(L.LightningModule):
         near = (torch.rand(1024, 3, generator=generator) * 2 - 1).to(code) * config.smooth_reach
         change = self.field(places, heard).density - self.field(places + near, heard).density
         return config.smooth_weight * change.abs().mean()
-
-    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
-        """The picture, for the callbacks that score and show it."""
-        return self(batch)
-
-    test_step = validation_step
-    predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam: hash tables, networks, and the audio attention with its decay."""

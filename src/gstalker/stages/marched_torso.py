@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import lightning as L
 import torch
 from jaxtyping import Float, Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -19,7 +18,7 @@ from gstalker.stages.draws import draw_pixels, step_generator
 from gstalker.stages.marched_head import MarchedHead, entropy, pixels_of
 from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.stages.optim import decaying
-from gstalker.stages.static import cameras
+from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 
@@ -43,7 +42,7 @@ class MarchedTorsoConfig:
     """Of every learning rate, at the last step."""
 
 
-class MarchedTorso(L.LightningModule):
+class MarchedTorso(Painter):
     """Learns a torso behind a trained head.
 
     Args:
@@ -98,13 +97,6 @@ class MarchedTorso(L.LightningModule):
         behind, _ = self.behind(camera, all_pixels(camera), background.reshape(-1, 3), latent)
         return (color + (1 - alpha)[:, None] * behind).view_as(background)
 
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]``, clamped to [0, 1]."""
-        codes = self.listen(batch.audio, batch.eye)
-        seen = zip(cameras(batch), codes, strict=True)
-        pictures = [self.picture(camera, code, batch.background) for camera, code in seen]
-        return torch.stack(pictures).clamp(0, 1)
-
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """Squared error of some pixels of head, torso and background together."""
         config, camera = self.config, batch.camera
@@ -121,13 +113,6 @@ class MarchedTorso(L.LightningModule):
         loss = error + config.entropy_weight * entropy(alpha)
         loss = loss + config.anchor_weight * self.torso.weights_away_from_one()
         return {"loss": loss}
-
-    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
-        """The picture, for the callbacks that score and show it."""
-        return self(batch)
-
-    test_step = validation_step
-    predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam over the torso alone."""

@@ -10,7 +10,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import lightning as L
 import torch
 from jaxtyping import Float, Int
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -26,8 +25,8 @@ from gstalker.rays.box import HeadBox, Rays, all_pixels
 from gstalker.stages.draws import draw_of_frame, step_generator
 from gstalker.stages.marched_head import pixels_of
 from gstalker.stages.optim import decaying, named_adam
+from gstalker.stages.painter import Painter
 from gstalker.stages.sampled import CoarseToFine, SamplingConfig
-from gstalker.stages.static import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 POSE_OCTAVES = 3
@@ -67,7 +66,7 @@ class SampledConfig:
     """Places along rays."""
 
 
-class SampledHead(L.LightningModule):
+class SampledHead(Painter):
     """Learns a head that listens.
 
     Args:
@@ -119,13 +118,6 @@ class SampledHead(L.LightningModule):
         seen = self.networks.finished(self.rays(camera, all_pixels(camera)), code)
         return seen.over(background.reshape(-1, 3)).view_as(background)
 
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
-        codes = self.listen(batch.audio, batch.eye)
-        seen = zip(cameras(batch), codes, strict=True)
-        pictures = [self.picture(camera, code, batch.background) for camera, code in seen]
-        return torch.stack(pictures).clamp(0, 1)
-
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """Squared errors of both networks on the head over the still background."""
         config, generator = self.config, step_generator(self.global_step)
@@ -142,13 +134,6 @@ class SampledHead(L.LightningModule):
         loss = squared(coarse.over(plate), truth) + squared(fine.over(plate), truth)
         return {"loss": loss}
 
-    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
-        """The picture, for the callbacks that score and show it."""
-        return self(batch)
-
-    test_step = validation_step
-    predict_step = validation_step
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam; the published three, of one rate each, are its groups."""
         attention = self.audio.attention
@@ -163,7 +148,7 @@ class SampledHead(L.LightningModule):
         return falling(named_adam(groups, rates, eps=1e-8), self.config)
 
 
-class SampledTorso(L.LightningModule):
+class SampledTorso(Painter):
     """Learns a torso in front of a trained head.
 
     Args:
@@ -208,13 +193,6 @@ class SampledTorso(L.LightningModule):
         torso = self.networks.finished(*self.seen(camera, code, all_pixels(camera)))
         return torso.over(head.reshape(-1, 3)).view_as(background)
 
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]``, clamped to [0, 1]."""
-        codes = self.listen(batch.audio, batch.eye)
-        seen = zip(cameras(batch), codes, strict=True)
-        pictures = [self.picture(camera, code, batch.background) for camera, code in seen]
-        return torch.stack(pictures).clamp(0, 1)
-
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """Squared errors of both networks on the whole frame."""
         config, generator = self.config, step_generator(self.global_step)
@@ -229,13 +207,6 @@ class SampledTorso(L.LightningModule):
         coarse, fine = self.networks(*self.seen(batch.camera, code, pixels), generator)
         truth = pixels_of(batch.image, pixels)
         return {"loss": squared(coarse.over(behind), truth) + squared(fine.over(behind), truth)}
-
-    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
-        """The picture, for the callbacks that score and show it."""
-        return self(batch)
-
-    test_step = validation_step
-    predict_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam over the torso alone."""

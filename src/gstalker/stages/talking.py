@@ -6,10 +6,9 @@ resting. ``TalkingStage`` hears, draws and is scored; how its Gaussians move is 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import replace
 
-import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.render import Rasterizer
 from gstalker.stages.deform import FOLLOWS, RESTS
-from gstalker.stages.static import cameras
+from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 
 _NO_CLOUD = 2
@@ -76,7 +75,7 @@ class Body(nn.Module):
         return self.torso.answer(code, pose_numbers(viewmat, self.rest_viewmat)), below
 
 
-class TalkingStage(L.LightningModule, ABC):
+class TalkingStage(Painter):
     """A head that hears: sound becomes a code, a code and a camera become splats.
 
     Subclasses give ``hear``, ``splats`` and a ``training_step``.
@@ -126,21 +125,11 @@ class TalkingStage(L.LightningModule, ABC):
         """Codes of a batch."""
         return self.listen(batch.audio, batch.eye)
 
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
-        codes = self.codes(batch)
-        pictures = [
-            self.render(camera, code, batch.background).image
-            for camera, code in zip(cameras(batch), codes, strict=True)
-        ]
-        return torch.cat(pictures).clamp(0, 1)
-
-    def validation_step(self, batch: FrameBatch, batch_idx: int) -> Tensor:
-        """The picture, for the callbacks that score and show it."""
-        return self(batch)
-
-    test_step = validation_step
-    predict_step = validation_step
+    def picture(
+        self, camera: Camera, code: Float[Tensor, " A"], background: Float[Tensor, "H W 3"]
+    ) -> Float[Tensor, "H W 3"]:
+        """One frame (B = 1) over a picture."""
+        return self.render(camera, code, background).image[0]
 
     @torch.no_grad()
     def remember_silence(self, batches: list[FrameBatch]) -> None:

@@ -183,7 +183,7 @@ def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():
 SHORTER = {
     "er_nerf": ["method.head.steps=2000", "method.lips.steps=300", "method.torso.steps=400"],
     "ad_nerf": [
-        "method.head.steps=1200", "method.head.decay_steps=1200",
+        "method.head.steps=1800", "method.head.decay_steps=1800",
         "method.head.smooth_from_step=600", "method.torso.steps=400",
     ],
 }  # fmt: skip

@@ -177,5 +177,6 @@ def spread_codes(net: AudioNet, windows: Float[Tensor, "F T D"]) -> None:
             said = layer(x).transpose(0, 1).flatten(1)
             deviation = said.std(1).clamp_min(1e-8)
             layer.weight.div_(deviation.view(-1, *[1] * (layer.weight.dim() - 1)))
+            assert layer.bias is not None
             layer.bias.sub_(said.mean(1)).div_(deviation)
         x = layer(x)

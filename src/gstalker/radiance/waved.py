@@ -70,6 +70,7 @@ class WavedField(nn.Module):
         told = waves(places, config.place_octaves)
         x: Tensor | None = None
         for k, layer in enumerate(self.trunk):
+            assert isinstance(layer, nn.Linear)
             joined = k == 0 or k == config.again + 1
             x = torch.relu(_join(layer, told, code, x) if joined else layer(x))
         assert x is not None
@@ -77,6 +78,7 @@ class WavedField(nn.Module):
         density = torch.relu(self.density(x))[..., 0] + 1e-6
         seen = waves(directions, config.direction_octaves)
         first = self.branch[0]
+        assert isinstance(first, nn.Linear)
         seen_as, found_as = first.weight[:, x.shape[-1] :], first.weight[:, : x.shape[-1]]
         x = F.linear(x, found_as) + F.linear(seen, seen_as, first.bias)[:, None]
         for layer in self.branch[1:]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import make_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -476,7 +477,7 @@ def test_a_run_of_a_version_without_amounts_is_still_read(tiny_capture, tmp_path
 
 
 def test_a_run_has_a_plain_name_whoever_made_its_method_and_capture():
-    method = configuration.Choice("my_lab.method:Mine", config={})
+    method = configuration.Choice("my_lab.method:Mine", make_dataclass("MineConfig", [])())
     config = configuration.RunConfig(capture="x", runs="out", method=method)
     capture = SimpleNamespace(name="may: take 2/3", content_id="c")
     fingerprint = configuration.fingerprint(config, "c")[:6]

@@ -9,7 +9,7 @@ from gstalker import face, weights
 from gstalker.data.synthetic import make_synthetic_capture
 from gstalker.errors import BackendMissing, MediaError
 from gstalker.metrics import score as scoring
-from gstalker.metrics.catalogue import METRICS
+from gstalker.metrics.catalogue import METRICS, OF_FILMS
 from gstalker.metrics.protocol import Protocol, Regions, speech_frames
 from gstalker.metrics.score import Scorer, score
 
@@ -45,7 +45,7 @@ def test_the_truth_itself_is_perfect(of_truth):
 
 def test_every_figure_is_there_in_order_and_fits_into_json(of_truth):
     names = [name.removesuffix("_synthetic") for name in of_truth]
-    assert names == list(METRICS)
+    assert names == [name for name in METRICS if not name.startswith(OF_FILMS)]
     json.dumps({"rows": of_truth}, allow_nan=False)
 
 

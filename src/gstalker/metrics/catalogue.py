@@ -92,6 +92,9 @@ METRICS: dict[str, Kind] = {
     "pasted_torso": Kind(None, "", _PASTED.format("torso")),
 }
 
+OF_FILMS = ("sound_", "shake_", "driven_")
+"""How metrics of films with foreign sound are called; all others are of test frames."""
+
 
 def base_name(metric: str) -> str:
     """The key in ``METRICS`` of a metric, whatever detector's name it carries.

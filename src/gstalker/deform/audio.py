@@ -172,7 +172,7 @@ def spread_codes(net: AudioNet, windows: Float[Tensor, "F T D"]) -> None:
     for layer in [*net.window, *net.head]:
         if isinstance(layer, nn.Linear) and x.dim() == 3:
             x = x[..., 0]
-        if isinstance(layer, nn.Conv1d | nn.Linear):
+        if isinstance(layer, nn.Conv1d | nn.Linear) and layer.bias is not None:
             said = layer(x).transpose(0, 1).flatten(1)
             deviation = said.std(1).clamp_min(1e-8)
             layer.weight.div_(deviation.view(-1, *[1] * (layer.weight.dim() - 1)))

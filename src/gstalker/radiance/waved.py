@@ -76,6 +76,7 @@ class WavedField(nn.Module):
         density = torch.relu(self.density(x))[..., 0] + 1e-6
         seen = waves(directions, config.direction_octaves)
         first = self.branch[0]
+        assert isinstance(first, nn.Linear)
         seen_as, found_as = first.weight[:, x.shape[-1] :], first.weight[:, : x.shape[-1]]
         x = F.linear(x, found_as) + F.linear(seen, seen_as, first.bias)[:, None]
         for layer in self.branch[1:]:
@@ -83,8 +84,9 @@ class WavedField(nn.Module):
         return density, torch.sigmoid(self.color(torch.relu(x)))
 
 
-def _join(layer: nn.Linear, told: Tensor, code: Tensor, x: Tensor | None) -> Tensor:
+def _join(layer: nn.Module, told: Tensor, code: Tensor, x: Tensor | None) -> Tensor:
     """A layer of ``told``, ``code`` and ``x`` behind each other, the code's part computed once."""
+    assert isinstance(layer, nn.Linear)
     split = [told.shape[-1], len(code), 0 if x is None else x.shape[-1]]
     placed, said, found = layer.weight.split(split, dim=1)
     out = F.linear(told, placed, layer.bias + said @ code)

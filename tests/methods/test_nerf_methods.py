@@ -180,23 +180,14 @@ def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():
     assert stage.kept.item() == 7.0
 
 
-SHORTER = {
-    "er_nerf": ["method.head.steps=2000", "method.lips.steps=300", "method.torso.steps=400"],
-    "ad_nerf": [
-        "method.head.steps=1800", "method.head.decay_steps=1800",
-        "method.head.smooth_from_step=600", "method.torso.steps=400",
-    ],
-}  # fmt: skip
-"""A part of each small preset's steps, for a picture of less than half as many pixels."""
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", SHORTER)
-def test_the_small_preset_beats_its_controls_on_unseen_frames(name, tmp_path):
+def test_er_nerfs_small_preset_beats_its_controls_on_unseen_frames(tmp_path):
+    """With a part of its steps. AD-NeRF's small preset has not been trained to its end."""
+    fewer = ("method.head.steps=2000", "method.lips.steps=300", "method.torso.steps=400")
     capture = make_synthetic_capture(tmp_path / "syn", seconds=24, size=64, takes=1)
     where = [f"capture={capture.folder}", f"runs={tmp_path}"]
-    chosen = config.compose(CONFIGS / "small" / f"{name}.yaml", [*where, *SHORTER[name]])
+    chosen = config.compose(CONFIGS / "small" / "er_nerf.yaml", [*where, *fewer])
     rows = evaluate(train(chosen))["rows"]
 
     def mean(row, metric):

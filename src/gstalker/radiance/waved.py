@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -67,28 +66,18 @@ class WavedField(nn.Module):
             code: what the frame says.
         """
         config = self.config
-        told = waves(places, config.place_octaves)
-        x: Tensor | None = None
+        given = torch.cat(
+            [waves(places, config.place_octaves), code.expand(*places.shape[:2], -1)], dim=-1
+        )
+        x = given
         for k, layer in enumerate(self.trunk):
-            assert isinstance(layer, nn.Linear)
-            joined = k == 0 or k == config.again + 1
-            x = torch.relu(_join(layer, told, code, x) if joined else layer(x))
-        assert x is not None
+            x = torch.relu(layer(x))
+            if k == config.again and k < len(self.trunk) - 1:
+                x = torch.cat([given, x], dim=-1)
         # A hair's breadth of fog keeps a ray's weights from all being 0 (released code).
         density = torch.relu(self.density(x))[..., 0] + 1e-6
-        seen = waves(directions, config.direction_octaves)
-        first = self.branch[0]
-        assert isinstance(first, nn.Linear)
-        seen_as, found_as = first.weight[:, x.shape[-1] :], first.weight[:, : x.shape[-1]]
-        x = F.linear(x, found_as) + F.linear(seen, seen_as, first.bias)[:, None]
-        for layer in self.branch[1:]:
-            x = layer(torch.relu(x))
-        return density, torch.sigmoid(self.color(torch.relu(x)))
-
-
-def _join(layer: nn.Linear, told: Tensor, code: Tensor, x: Tensor | None) -> Tensor:
-    """A layer of ``told``, ``code`` and ``x`` behind each other, the code's part computed once."""
-    split = [told.shape[-1], len(code), 0 if x is None else x.shape[-1]]
-    placed, said, found = layer.weight.split(split, dim=1)
-    out = F.linear(told, placed, layer.bias + said @ code)
-    return out if x is None else out + F.linear(x, found)
+        seen = waves(directions, config.direction_octaves)[:, None]
+        x = torch.cat([x, seen.expand(-1, places.shape[1], -1)], dim=-1)
+        for layer in self.branch:
+            x = torch.relu(layer(x))
+        return density, torch.sigmoid(self.color(x))

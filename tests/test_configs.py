@@ -80,13 +80,12 @@ def test_every_value_of_a_method_has_a_default(name):
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED), ids=where)
-def test_a_shipped_config_trains_a_few_steps(file, tiny_capture, speck_capture, tmp_path):
+def test_a_shipped_config_trains_a_few_steps(file, speck_capture, tmp_path):
     name = config.compose(file, ["capture=captures/me"]).method.name
-    capture = speck_capture if name in ("er_nerf", "ad_nerf") else tiny_capture
-    lies = [f"capture={capture.folder}", f"runs={tmp_path}"]
+    lies = [f"capture={speck_capture.folder}", f"runs={tmp_path}"]
     chosen = config.compose(file, [*lies, *FEW[name]])
     run = train(chosen)
-    method, _ = make_method(chosen, capture)
+    method, _ = make_method(chosen, speck_capture)
     plans = method.stages()
     assert plans
     assert all((run.path / plan.artefact).is_file() for plan in plans)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -21,8 +22,8 @@ from gstalker.experiment import sweep
 from gstalker.experiment.launch import Local, run_here
 
 KILLS = int(os.environ.get("GSTALKER_TEST_KILLS", "3"))
-BETWEEN_S = (3.0, 24.0)
-"""Kills; a trial takes some seconds to start, and not many more to end."""
+AT_MOST_S = 6.0
+"""That a trial works before it is killed; both together take some four times as long."""
 ROOT = Path(__file__).parents[2]
 MADE = ("static/handoff.pt", "deform/model.pt", "scores.json")
 """What a trial leaves, in this order; each is made once."""
@@ -32,9 +33,9 @@ MADE = ("static/handoff.pt", "deform/model.pt", "scores.json")
 def experiment(tmp_path):
     capture = make_synthetic_capture(tmp_path / "captures" / "me", seconds=6, size=64, takes=2)
     few = {
-        "method.static.steps": 400,
+        "method.static.steps": 800,
         "method.static.start.max_gaussians": 300,
-        "method.deform.steps": 200,
+        "method.deform.steps": 400,
     }
     rows = {"full": {}, "no torso field": {"method.deform.torso": None}}
     told = {"config": str(ROOT / "configs/gstalker.yaml"), "common": few, "rows": rows}
@@ -63,6 +64,16 @@ def started(plan):
     return process
 
 
+def wait_for_work(plan, process):
+    """Until a trial of it says how it stands anew, or nothing is left."""
+    places = [trial.run.path / "status.json" for trial in plan.trials]
+    before = [place.exists() and place.stat().st_mtime_ns for place in places]
+    while process.is_alive():
+        if [place.exists() and place.stat().st_mtime_ns for place in places] != before:
+            return
+        time.sleep(0.05)
+
+
 def finished(plan):
     """When each lasting file of each run was made."""
     paths = [trial.run.path / name for trial in plan.trials for name in MADE]
@@ -78,9 +89,11 @@ def test_a_sweep_killed_at_random_moments_ends_as_one_never_killed(experiment, t
         trial.freeze()
     for k in range(KILLS):
         process = started(plan)
-        time.sleep(chance.uniform(*BETWEEN_S))
+        wait_for_work(plan, process)
+        time.sleep(chance.uniform(0, AT_MOST_S))
         # the sweep alone, whose trial then saves its step; or all that runs, which saves nothing
-        (os.killpg if k % 2 else os.kill)(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have come to its end
+            (os.killpg if k % 2 else os.kill)(process.pid, signal.SIGKILL)
         process.join()
         made = finished(plan)
         assert made | before == made  # what was there is there, and was not made again

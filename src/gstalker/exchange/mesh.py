@@ -16,7 +16,8 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from gstalker.face import IBUG68_OF_MEDIAPIPE478, LAYOUTS
-from gstalker.prepare.tracking.pose import Lens, projection_slopes
+from gstalker.prepare.tracking.pose import Lens
+from gstalker.prepare.tracking.shape import reshape
 
 _MOST_FRAMES = 120
 _PULL_SHARE = 0.15
@@ -77,7 +78,8 @@ def fit(template: Template, points: np.ndarray, viewmats: np.ndarray, lens: Lens
     seen, views = points[chosen], viewmats[chosen]
     placed = _placed(template, seen, views, lens)
     start = placed(template.points)
-    found = _reshaped(start, seen, views, lens)
+    turns, shifts = views[:, :3, :3], views[:, :3, 3]
+    found = reshape(seen, start, start, lens, turns, shifts, _PULL_SHARE, rounds=3)
     vertices = placed(template.vertices)
     away = np.linalg.norm(vertices[:, None] - start, axis=-1)
     felt = np.exp(-0.5 * (away / _REACH_CM) ** 2)
@@ -119,20 +121,6 @@ def _placed(
     ruler = np.linalg.norm(seen[:, 36] - seen[:, 45], axis=-1).mean()
     solved = least_squares(misses, np.zeros(7), loss="soft_l1", f_scale=0.03 * ruler)
     return lambda points: apply(solved.x, points)
-
-
-def _reshaped(start: np.ndarray, seen: np.ndarray, views: np.ndarray, lens: Lens) -> np.ndarray:
-    """Each point where the pictures want it, pulled towards where it was, by Gauss-Newton."""
-    pull = len(seen) * (_PULL_SHARE * lens.focal_px / float(np.median(views[:, 2, 3]))) ** 2
-    points = start.copy()
-    for _ in range(3):
-        posed = _posed(points, views)
-        slopes = projection_slopes(posed, lens.focal_px) @ views[:, None, :3, :3]
-        misses = (lens.project(posed) - seen)[..., None]
-        normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + pull * np.eye(3)
-        push = (slopes.swapaxes(-1, -2) @ misses).sum(0)[..., 0] + pull * (points - start)
-        points = points - np.linalg.solve(normal, push[..., None])[..., 0]
-    return points
 
 
 def _posed(points: np.ndarray, views: np.ndarray) -> np.ndarray:

@@ -65,7 +65,9 @@ def fit(points: np.ndarray, model: FaceModel, lens: Lens) -> Person:
         poses = pose.solve(points, faces, weights, lens, poses, rounds=3)
         identity = _identity(points, faces - mesh, model, lens, poses)
         own = model.rest + np.tensordot(identity, model.identity, 1)
-        mesh = shape.reshape(points, own, own, lens, poses, _PULL_SHARE, faces - mesh)
+        mesh = shape.reshape(
+            points, own, own, lens, poses.rotations, poses.translations, _PULL_SHARE, faces - mesh
+        )
     off = float(np.sqrt(((mesh - own) ** 2).sum(1).mean()))
     return Person(mesh, identity, off)
 

@@ -65,7 +65,9 @@ def fit_shape(
         points, shape, weights, lens, pose.first_guess(points, shape, lens), rounds=10
     )
     for _ in range(_ALTERNATIONS):
-        shape = reshape(points, shape, canonical, lens, poses, _PULL_SHARE)
+        shape = reshape(
+            points, shape, canonical, lens, poses.rotations, poses.translations, _PULL_SHARE
+        )
         poses = pose.solve(points, shape, weights, lens, poses, rounds=3)
     return shape, poses, _cost(points, shape, canonical, weights, lens, poses)
 
@@ -116,27 +118,32 @@ def reshape(
     shape: np.ndarray,
     towards: np.ndarray,
     lens: Lens,
-    poses: Poses,
+    rotations: np.ndarray,
+    translations: np.ndarray,
     share: float,
     moves: np.ndarray | float = 0.0,
+    *,
+    rounds: int = 2,
 ) -> np.ndarray:
-    """Two Gauss-Newton steps on every vertex, poses held, ``float64 [V, 3]``.
+    """Some Gauss-Newton steps on every vertex, poses held, ``float64 [V, 3]``.
 
     Args:
         points: ``[n, V, 2]`` pixels, all finite.
         shape: ``[V, 3]``, where to begin.
         towards: ``[V, 3]``, where each vertex is pulled to.
         lens: the camera.
-        poses: one a frame.
+        rotations: ``[n, 3, 3]``, head to camera.
+        translations: ``[n, 3]``.
         share: how hard; see ``pull``.
         moves: ``[n, V, 3]`` by which expressions move the vertices.
+        rounds: steps.
     """
-    stiff = len(points) * pull(share, lens, poses.translations)
-    for _ in range(2):
-        turned = (shape + moves) @ poses.rotations.transpose(0, 2, 1)
-        placed = turned + poses.translations[:, None]
+    stiff = len(points) * pull(share, lens, translations)
+    for _ in range(rounds):
+        turned = (shape + moves) @ rotations.transpose(0, 2, 1)
+        placed = turned + translations[:, None]
         residual = lens.project(placed) - points
-        slopes = pose.projection_slopes(placed, lens.focal_px) @ poses.rotations[:, None]
+        slopes = pose.projection_slopes(placed, lens.focal_px) @ rotations[:, None]
         normal = (slopes.swapaxes(-1, -2) @ slopes).sum(0) + stiff * np.eye(3)
         push = (slopes.swapaxes(-1, -2) @ residual[..., None]).sum(0)[..., 0]
         push += stiff * (shape - towards)

@@ -416,6 +416,16 @@ def test_the_cost_is_that_of_past_runs_step_by_step(experiment, tmp_path):
     assert cost.estimate([trial], [past.run], probe=False).minutes == pytest.approx(9.5)
 
 
+def test_a_smaller_run_of_the_method_says_nothing_of_a_larger(experiment, tmp_path):
+    file, words = experiment({"a": {}, "small": {"method.static.start.max_gaussians": 500}})
+    trial, small = read(file, words, tmp_path).trials
+    small.freeze()
+    small.run.record("done", static_minutes=2.0, static_steps=4000, evaluate_s=30.0)
+    found = cost.estimate([trial], [small.run], probe=False)
+    assert found.minutes is None
+    assert found.told == "no past run of gstalker like it on tiny has finished"
+
+
 def test_without_a_past_run_some_steps_are_tried_and_thrown_away(experiment, tmp_path, caplog):
     caplog.set_level("INFO")
     few = {"method.static.steps": 2000, "method.static.start.max_gaussians": 300}

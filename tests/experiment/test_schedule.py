@@ -121,7 +121,9 @@ def test_minutes_become_the_share_that_fits_them_for_all_seeds_and_are_measured_
     assert settle(run("minutes=28")).schedule == 2.0  # longer than the method's own
     assert len(measured) == 2
     (kept,) = [p for p in Path(first.runs).glob("paces/*.json") if "0.5" in p.read_text()]
-    assert files.read_object(kept)["stages"]["deform"] == {"steps": 16000, "step_s": 0.05}
+    assert files.read_object(kept)["stages"]["deform"] == {
+        "steps": 16000, "step_s": 0.05, "start_s": 0.0
+    }  # fmt: skip
 
 
 def test_who_names_the_share_or_no_minutes_is_not_measured(run, measured):

@@ -134,7 +134,7 @@ def error(stage, batch, wanted):
 
 
 OVERFIT = [
-    "method.head.smooth_from_step=0", "method.head.rays=192",
+    "method.head.smooth_from_step=0", "method.head.rays=192", "method.head.lips_share=0",
     "method.head.sampling={coarse: 8, fine: 8}",
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from gstalker.deform.field import EncoderConfig
 from gstalker.errors import ConfigError
 from gstalker.gaussians.harmonics import basis
 from gstalker.radiance.flat_torso import POINTS, FlatTorso, FlatTorsoConfig
-from gstalker.radiance.layers import Perceptron, waves
+from gstalker.radiance.layers import Perceptron, joined, waves
 from gstalker.radiance.marched import MarchedField, MarchedFieldConfig
 from gstalker.radiance.waved import WavedField, WavedFieldConfig
 from gstalker.types import Camera
@@ -50,6 +50,15 @@ def test_waves_are_the_number_and_its_octaves():
         wanted += [math.sin(octave * v) for v in (0.3, -2.0)]
         wanted += [math.cos(octave * v) for v in (0.3, -2.0)]
     torch.testing.assert_close(found, torch.tensor([wanted]))
+
+
+def test_parts_joined_where_they_stand_are_parts_side_by_side():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3 + 2 + 4, 5).double()
+    of_each = torch.randn(6, 7, 3, dtype=torch.float64)
+    of_ray, of_frame = torch.randn(6, 1, 2).double(), torch.randn(4).double()
+    beside = torch.cat([of_each, of_ray.expand(6, 7, 2), of_frame.expand(6, 7, 4)], dim=-1)
+    torch.testing.assert_close(joined(layer, of_each, of_ray, of_frame), layer(beside))
 
 
 def test_ad_nerfs_network_is_what_the_paper_draws():

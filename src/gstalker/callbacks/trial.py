@@ -80,13 +80,15 @@ class TrialRecord(L.Callback):
     def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """The minutes and the memory that the stage took, and how many numbers it learned."""
         self._count()
+        spent = list(self._spent) or [0.0]
         learned = (p for group in trainer.optimizers[0].param_groups for p in group["params"])
         self._tell(
             trainer,
             **{
                 f"{self.stage}_minutes": round(self.seconds / 60, 3),
                 f"{self.stage}_steps": trainer.global_step,
-                f"{self.stage}_step_s": round(statistics.median(self._spent or [0.0]), 5),
+                f"{self.stage}_step_s": round(statistics.median(spent), 5),
+                f"{self.stage}_late_s": round(statistics.fmean(spent[len(spent) // 2 :]), 5),
                 f"{self.stage}_looked_s": round(self.looked_s, 2),
                 f"{self.stage}_parameters": sum(p.numel() for p in learned if p.requires_grad),
                 "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

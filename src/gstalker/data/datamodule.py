@@ -89,9 +89,8 @@ class CaptureDataModule(L.LightningDataModule):
         self.dataset = FrameDataset(self.capture, self.features)
         train, self.test_ids = self.capture.split()
         held = int(len(train) * validation_share)
-        self.train_ids, validation = train[: len(train) - held], train[len(train) - held :]
-        spread = np.linspace(0, len(validation) - 1, min(validation_frames, len(validation)))
-        self.validation_ids = validation[np.unique(spread.round().astype(int))]
+        self.train_ids, self._held_ids = train[: len(train) - held], train[len(train) - held :]
+        self.look_at(validation_frames)
         if len(self.train_ids) == 0 or len(self.test_ids) == 0:
             raise CaptureError(
                 f"{self.capture.folder} has {len(self.train_ids)} usable training and "
@@ -99,6 +98,12 @@ class CaptureDataModule(L.LightningDataModule):
                 "  Use a longer video, or look at 'dropped' in its capture.json."
             )
         self.sampler = StepSampler(self.train_ids, seed, self.capture.expect)
+
+    def look_at(self, count: int) -> None:
+        """Choose so many validation frames, spread over the held-back end of the training part."""
+        held = self._held_ids
+        spread = np.linspace(0, len(held) - 1, min(count, len(held)))
+        self.validation_ids = held[np.unique(spread.round().astype(int))]
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """An endless loader that begins at the trainer's step."""

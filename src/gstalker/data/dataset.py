@@ -56,7 +56,8 @@ class FrameDataset(Dataset[FrameBatch]):
         """
         capture = self.capture
         track = track or self.track
-        image = torch.from_numpy(capture.frame(index)).div(255)
+        # In two steps: division of integers goes one number at a time.
+        image = torch.from_numpy(capture.frame(index)).float().div_(255)
         centre = np.array([index if sound_of is None else sound_of])
         return FrameBatch(
             frame_ids=torch.tensor([index]),

@@ -1,8 +1,9 @@
-"""Hash grids of the whole space, two or three coordinates at once, in plain torch.
+"""Hash grids of the whole space, two or three coordinates at once.
 
 What RAD-NeRF reads in place of a tri-plane: a stack of grids of growing resolution whose entries
 are interpolated linearly and concatenated (Müller et al. 2022). A level whose grid points fit the
-table is stored whole; a finer one is hashed.
+table is stored whole; a finer one is hashed. The definition is in plain torch; on a CPU the kernels
+do the same (``native/src/hashgrid.cpp``).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gstalker.encode.hashgrid import SPREAD
+from gstalker.encode import native
+from gstalker.encode.hashgrid import SPREAD, Level
 
 PRIMES = (1, 2654435761, 805459861)
 """Multipliers of the coordinates in the hash (Müller et al. 2022, equation 4)."""
@@ -59,17 +61,31 @@ class HashGrid(nn.Module):
         whole = [(c + 1) ** axes for c in cells]
         sizes = [min(w, 2**log2_table) for w in whole]
         self.axes, self.table = axes, 2**log2_table
-        self.register_buffer("cells", torch.tensor(cells), persistent=False)
         dense = [w <= 2**log2_table for w in whole]
-        self.register_buffer("dense", torch.tensor(dense), persistent=False)
         offsets = [0, *itertools.accumulate(sizes)]
-        self.register_buffer("offset", torch.tensor(offsets[:-1]), persistent=False)
+        self.levels = [
+            Level(*numbers) for numbers in zip(cells, dense, sizes, offsets[:-1], strict=True)
+        ]
+        for name, values in (("cells", cells), ("dense", dense), ("offset", offsets[:-1])):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
         tables = (torch.rand(offsets[-1], features_per_level) * 2 - 1) * SPREAD
         self.tables = nn.Parameter(tables)
         self.dim = levels * features_per_level
 
     def forward(self, x: Float[Tensor, "N A"]) -> Float[Tensor, "N D"]:
-        """Features of positions in [-1, 1]; beyond, those of the nearest face."""
+        """Features of positions in [-1, 1]; beyond, those of the nearest face.
+
+        Raises:
+            ValueError: positions have another number of coordinates.
+        """
+        if x.shape[-1] != self.axes:
+            raise ValueError(f"expected {self.axes} coordinates, but got {x.shape[-1]}")
+        if native.fits(x, self.tables):
+            return native.encode(x, self.tables, self.levels, planes=1)
+        return self.reference(x)
+
+    def reference(self, x: Float[Tensor, "N A"]) -> Float[Tensor, "N D"]:
+        """:meth:`forward` in plain torch, for any type and device."""
         points = (x * 0.5 + 0.5).clamp(0, 1)[:, None, :] * self.cells[:, None]
         corner = points.detach().floor().long().clamp_min(0).minimum(self.cells[:, None] - 1)
         share = points - corner

@@ -156,6 +156,6 @@ def refuse_tables_of(encoder: str, key: str, state_dict: Mapping[str, Any], pref
         )
 
 
-def unit_cube(x: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+def unit_cube(x: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
     """From [-1, 1] to [0, 1], clamped."""
     return (x * 0.5 + 0.5).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The hash tri-plane on all CPU cores; kernels in ``native/src/hashgrid.cpp``."""
+"""Hash grids and the hash tri-plane on all CPU cores; kernels in ``native/src/hashgrid.cpp``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from gstalker.native import library
 
 _P, _I = ctypes.c_void_p, ctypes.c_int
 
-_AXES = 3
+WIDTHS = (1, 2, 4, 8)
+"""Features per entry that the kernels know."""
 
 
 class _CLevel(ctypes.Structure):
@@ -43,25 +44,48 @@ class NativeHashTriPlane(HashTriPlane):
 
     def forward(self, x: Float[Tensor, "N 3"]) -> Float[Tensor, "N D"]:
         """Features; see :meth:`HashTriPlane.forward`."""
-        if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in (x, self.tables)):
+        if not fits(x, self.tables):
             return super().forward(x)
-        return _Encode.apply(unit_cube(x), self.tables, self.levels)
+        return encode(x, self.tables, self.levels, planes=len(PLANES))
+
+
+def encode(
+    x: Float[Tensor, "N A"], tables: Float[Tensor, "E F"], levels: list[Level], *, planes: int
+) -> Float[Tensor, "N D"]:
+    """Features of positions in [-1, 1], interpolated linearly in every level.
+
+    Args:
+        x: on the CPU, float32; two or three coordinates.
+        tables: every level's entries.
+        levels: of each plane, plane by plane.
+        planes: 3 for the tri-plane, 1 for a grid of all coordinates.
+    """
+    return _Encode.apply(unit_cube(x), tables, levels, planes)
+
+
+def fits(x: Tensor, tables: Tensor) -> bool:
+    """Whether the kernels can take these: float32, on the CPU, and they are built."""
+    on_cpu = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (x, tables))
+    return on_cpu and tables.shape[1] in WIDTHS and library.available()
 
 
 class _Encode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, points: Tensor, tables: Tensor, levels: list[Level]) -> Tensor:
+    def forward(
+        ctx: Any, points: Tensor, tables: Tensor, levels: list[Level], planes: int
+    ) -> Tensor:
         points, tables = points.contiguous(), tables.contiguous()
         # Feature by feature, as the kernels write it and the perceptron's kernel reads it
         out = library.columns(len(points), len(levels) * tables.shape[1])
         kernel = library.declare(library.load(), "gst_hashgrid_forward", *_GRID, _P, _P, _P, _I)
         p = library.pointer
         status = kernel(
-            *_grid(points, tables, levels), p(points), p(tables), out.data_ptr(), library.threads()
-        )
+            *_grid(points, tables, levels, planes),
+            p(points), p(tables), out.data_ptr(), library.threads(),
+        )  # fmt: skip
         library.check(status, "gst_hashgrid_forward")
         ctx.save_for_backward(points, tables)
-        ctx.levels = levels
+        ctx.levels, ctx.planes = levels, planes
         return out
 
     @staticmethod
@@ -72,23 +96,23 @@ class _Encode(torch.autograd.Function):
         g_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
         # Held by names until the kernel has run: an address keeps nothing alive
         g_out = library.as_columns(g_out)
-        scratch = library.columns(len(points), _AXES)
+        scratch = library.columns(*points.shape)
         kernel = library.declare(
             library.load(), "gst_hashgrid_backward", *_GRID, _P, _P, _P, _P, _P, _P, _I
         )
         p = library.pointer
         status = kernel(
-            *_grid(points, tables, ctx.levels), p(points), p(tables),
+            *_grid(points, tables, ctx.levels, ctx.planes), p(points), p(tables),
             g_out.data_ptr(), scratch.data_ptr(), p(g_tables), p(g_points), library.threads(),
         )  # fmt: skip
         library.check(status, "gst_hashgrid_backward")
-        return g_points, g_tables, None
+        return g_points, g_tables, None, None
 
 
-_GRID = (_I, _I, _I, _P)
+_GRID = (*[_I] * 5, _P)
 
 
-def _grid(points: Tensor, tables: Tensor, levels: list[Level]) -> tuple[Any, ...]:
+def _grid(points: Tensor, tables: Tensor, levels: list[Level], planes: int) -> tuple[Any, ...]:
     """What both kernels are told first: sizes, and where each level's table lies."""
     entries, width = tables.shape
     wanted = levels[-1].offset + levels[-1].size
@@ -98,4 +122,5 @@ def _grid(points: Tensor, tables: Tensor, levels: list[Level]) -> tuple[Any, ...
         _CLevel(v.cells, v.dense, 0xFFFFFFFF if v.dense else v.size - 1, v.size, v.offset)
         for v in levels
     ]
-    return len(points), len(levels) // len(PLANES), width, (_CLevel * len(rows))(*rows)
+    sizes = len(points), planes, points.shape[1], len(levels) // planes, width
+    return *sizes, (_CLevel * len(rows))(*rows)

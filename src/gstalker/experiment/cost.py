@@ -10,16 +10,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gstalker.config import RunConfig, as_dict
 from gstalker.errors import GSTalkerError
 from gstalker.experiment.plan import Trial
 from gstalker.experiment.runs import RunFolder, open_capture
+from gstalker.experiment.schedule import is_moment
 from gstalker.experiment.train import chosen_stages, make_method, train
 
 log = logging.getLogger(__name__)
 
 PROBE_STEPS = 20
-Kind = tuple[str, str]
-"""A capture's name and a method's: runs that cost alike, step by step."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Runs that cost alike, step by step."""
+
+    capture: str
+    """The capture's name."""
+    method: str
+    """The method's."""
+    sizes: Mapping[str, int]
+    """Every whole number of the method's config that is no step: how many, how wide, how fine."""
+
+    @classmethod
+    def of(cls, capture: str, config: RunConfig) -> Kind:
+        """The kind of a run on a capture."""
+        return cls(capture, config.method.name, dict(_sizes(as_dict(config)["method"])))
+
+    def like(self, other: Kind) -> bool:
+        """Whether they agree in all that both have; an ablation lacks a part and no more."""
+        both = self.sizes.keys() & other.sizes.keys()
+        agree = all(self.sizes[name] == other.sizes[name] for name in both)
+        return agree and (self.capture, self.method) == (other.capture, other.method)
 
 
 @dataclass(frozen=True)
@@ -30,6 +53,9 @@ class Rate:
     """Seconds of a step of each stage."""
     evaluate_s: float | None
     """Seconds of scoring; ``None``: not known."""
+
+
+NOTHING_KNOWN = Rate({}, None)
 
 
 @dataclass(frozen=True)
@@ -57,32 +83,51 @@ def estimate(trials: Sequence[Trial], past: Iterable[RunFolder], *, probe: bool)
         past: runs that may say what a step costs.
         probe: where no past run of the kind does, train some steps to see.
     """
-    rates = _learned(past)
-    sources = {"past runs" for kind in map(_kind, trials) if kind in rates}
-    for kind in dict.fromkeys(_kind(trial) for trial in trials if trial.config.minutes is None):
-        if kind in rates:
+    known = _learned(past)
+    kinds = [Kind.of(trial.capture, trial.config) for trial in trials]
+    sources = {"past runs" for kind in kinds if _rate(kind, known) is not NOTHING_KNOWN}
+    for trial, kind in zip(trials, kinds, strict=True):
+        if trial.config.minutes is not None or _rate(kind, known) is not NOTHING_KNOWN:
             continue
-        found = _probe([t for t in trials if _kind(t) == kind]) if probe else None
+        alike = [t for t, other in zip(trials, kinds, strict=True) if other.like(kind)]
+        found = _probe(alike) if probe else None
         if found is None:
-            return Cost(None, f"no past run of {kind[1]} on {kind[0]} has finished")
-        rates[kind] = found
+            return Cost(
+                None, f"no past run of {kind.method} like it on {kind.capture} has finished"
+            )
+        known.append((kind, found))
         sources.add(f"{PROBE_STEPS} steps")
     if any(trial.config.minutes is not None for trial in trials):
         sources.add("the minutes asked for")
-    nothing = Rate({}, None)
-    seconds = sum(_seconds(trial, rates.get(_kind(trial), nothing)) for trial in trials)
-    silent = any(rates.get(_kind(trial), nothing).evaluate_s is None for trial in trials)
+    rates = [_rate(kind, known) for kind in kinds]
+    seconds = sum(map(_seconds, trials, rates))
+    silent = any(rate.evaluate_s is None for rate in rates)
     told = f"after {' and '.join(sorted(sources))}"
     return Cost(seconds / 60, f"{told}, scoring not counted" if silent else told)
 
 
-def _kind(trial: Trial) -> Kind:
-    return trial.capture, trial.config.method.name
+def _sizes(part: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Whole numbers in plain nested values with their paths, steps left out."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            if not is_moment(name):
+                yield from _sizes(value, f"{path}.{name}")
+    elif isinstance(part, list):
+        for place, value in enumerate(part):
+            yield from _sizes(value, f"{path}.{place}")
+    elif isinstance(part, int) and not isinstance(part, bool):
+        yield path, part
 
 
-def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
-    """Rates of every kind of which a run has finished."""
-    seen: dict[Kind, list[Rate]] = {}
+def _rate(kind: Kind, known: Sequence[tuple[Kind, Rate]]) -> Rate:
+    """The middle of what is known of a kind."""
+    rates = [rate for of, rate in known if of.like(kind)]
+    return _middle(rates) if rates else NOTHING_KNOWN
+
+
+def _learned(past: Iterable[RunFolder]) -> list[tuple[Kind, Rate]]:
+    """What every finished run has cost."""
+    found = []
     for run in past:
         try:
             status, config = run.status(), run.config()
@@ -95,9 +140,8 @@ def _learned(past: Iterable[RunFolder]) -> dict[Kind, Rate]:
             if steps and f"{stage}_minutes" in status
         }
         if spent:
-            rate = Rate(spent, status.get("evaluate_s"))
-            seen.setdefault((name, config.method.name), []).append(rate)
-    return {kind: _middle(rates) for kind, rates in seen.items()}
+            found.append((Kind.of(name, config), Rate(spent, status.get("evaluate_s"))))
+    return found
 
 
 def _middle(rates: Sequence[Rate]) -> Rate:
@@ -116,7 +160,9 @@ def _probe(trials: Sequence[Trial]) -> Rate | None:
         log.info("tries %d steps of: %s", PROBE_STEPS, trial.name)
         with unheard(), tempfile.TemporaryDirectory(prefix="gstalker-probe-") as folder:
             try:
-                status = train(replace(trial.config, runs=folder), at_most=PROBE_STEPS).status()
+                status = train(
+                    replace(trial.config, runs=folder), at_most=PROBE_STEPS, looks=False
+                ).status()
             except GSTalkerError:
                 continue  # it will fail in its own place, and be named there
         return Rate(of_stages(status, "_step_s"), None)

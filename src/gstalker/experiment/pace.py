@@ -26,7 +26,7 @@ from gstalker.experiment.train import chosen_stages, make_method, train
 
 log = logging.getLogger(__name__)
 
-PILOT = 0.1
+PILOT = 0.25
 """Share of the minutes that the second, longer try may take: a cloud grows and empty space is left
 out only after the first steps, so they say little of the later ones."""
 MOST = 1000.0
@@ -42,7 +42,9 @@ class Pace:
     steps: int
     """In the method's own schedule."""
     step_s: float
-    """Seconds of one step."""
+    """Seconds of one late step, in the mean: some methods do more every few steps."""
+    start_s: float = 0.0
+    """Seconds that the first steps take longer than late ones, all together."""
 
 
 def settle(config: RunConfig) -> RunConfig:
@@ -85,22 +87,22 @@ def measure(config: RunConfig) -> dict[str, Pace]:
     steps = {plan.name: plan.steps for plan in chosen_stages(method, plain).values()}
     log.info("measures how fast %s trains on %s", config.method.name, config.capture)
     with unheard(), tempfile.TemporaryDirectory(prefix="gstalker-pace-") as folder:
-        tried = of_stages(
-            train(replace(plain, runs=folder), at_most=PROBE_STEPS).status(), "_step_s"
-        )
+        first = train(replace(plain, runs=folder), at_most=PROBE_STEPS, looks=False).status()
+        tried = of_stages(first, "_step_s")
         paces = {name: Pace(n, tried[name]) for name, n in steps.items()}
         whole_s = sum(pace.steps * pace.step_s for pace in paces.values())
         pilot = min(PILOT * 60 * (config.minutes or 0.0) / max(whole_s, 1e-9), 1.0)
         if pilot * min(steps.values()) > PROBE_STEPS:
-            short = train(replace(plain, runs=folder, schedule=pilot)).status()
-            paces = {name: Pace(n, _mean_step_s(short, name)) for name, n in steps.items()}
+            short = train(replace(plain, runs=folder, schedule=pilot), looks=False).status()
+            paces = {name: _pace(short, name, n) for name, n in steps.items()}
     return paces
 
 
-def _mean_step_s(status: dict[str, Any], stage: str) -> float:
-    """Of all steps of a stage, without its looks at validation frames."""
-    spent_s = 60 * float(status[f"{stage}_minutes"]) - float(status[f"{stage}_looked_s"])
-    return max(spent_s, 0.0) / int(status[f"{stage}_steps"])
+def _pace(status: dict[str, Any], stage: str, steps: int) -> Pace:
+    """What a short run says of a stage that has so many steps in the method's own schedule."""
+    late_s = float(status[f"{stage}_late_s"])
+    whole_s = 60 * float(status[f"{stage}_minutes"])
+    return Pace(steps, late_s, max(whole_s - int(status[f"{stage}_steps"]) * late_s, 0.0))
 
 
 def _share(minutes: float, paces: dict[str, Pace]) -> float:
@@ -108,12 +110,15 @@ def _share(minutes: float, paces: dict[str, Pace]) -> float:
 
     >>> _share(1.0, {"a": Pace(100, 0.5), "b": Pace(100, 1.0)})
     0.4
+    >>> _share(1.0, {"a": Pace(100, 0.5, start_s=15), "b": Pace(100, 1.0)})
+    0.3
 
     Raises:
         ConfigError: a stage would not get one step.
     """
     whole_s = sum(pace.steps * pace.step_s for pace in paces.values())
-    share = min(float(f"{60 * minutes / max(whole_s, 1e-9):.3g}"), MOST)
+    left_s = max(60 * minutes - sum(pace.start_s for pace in paces.values()), 0.0)
+    share = min(float(f"{left_s / max(whole_s, 1e-9):.3g}"), MOST)
     for name, pace in paces.items():
         if pace.steps * share < 1:
             raise ConfigError(

@@ -26,7 +26,7 @@ _ENDINGS = ("reason", "term")
 _WORDS = ("stage", "term", "reason")
 """What ``status.json`` tells in words."""
 _COUNTS = ("step", "steps", "peak_memory_mib", "evaluate_s")
-_OF_STAGES = ("_minutes", "_steps", "_step_s", "_looked_s", "_parameters")
+_OF_STAGES = ("_minutes", "_steps", "_step_s", "_late_s", "_looked_s", "_parameters")
 """What it tells in numbers: of the run, and, behind a stage's name, of each stage."""
 _MOST = 1e12
 """Steps, minutes or MiB that nobody has; what is above is a damaged file."""

@@ -60,12 +60,13 @@ def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
     return method, features
 
 
-def train(config: RunConfig, *, at_most: int | None = None) -> RunFolder:
+def train(config: RunConfig, *, at_most: int | None = None, looks: bool = True) -> RunFolder:
     """Train every stage that is not finished yet; the same call resumes.
 
     Args:
         config: a frozen config.
         at_most: steps of every stage, to see what they cost.
+        looks: whether validation frames are drawn on the way; they teach nothing.
 
     Returns:
         The run's folder.
@@ -78,12 +79,17 @@ def train(config: RunConfig, *, at_most: int | None = None) -> RunFolder:
     capture = open_capture(config)
     run = RunFolder.create(config, capture)
     with claim(run.claim_path, f"run {run.path}"):
-        train_claimed(config, capture, run, at_most=at_most)
+        train_claimed(config, capture, run, at_most=at_most, looks=looks)
     return run
 
 
 def train_claimed(
-    config: RunConfig, capture: Capture, run: RunFolder, *, at_most: int | None = None
+    config: RunConfig,
+    capture: Capture,
+    run: RunFolder,
+    *,
+    at_most: int | None = None,
+    looks: bool = True,
 ) -> None:
     """:func:`train` in a folder that this process has claimed."""
     method, features = make_method(config, capture)
@@ -95,7 +101,8 @@ def train_claimed(
             log.info("stage %s is finished: %s", plan.name, run.path / plan.artefact)
             continue
         steps = plan.steps if at_most is None else min(plan.steps, at_most)
-        _fit(plan, config, run, data, seed=config.seed * 1000 + place, steps=steps)
+        seed = config.seed * 1000 + place
+        _fit(plan, config, run, data, seed=seed, steps=steps, looks=looks)
     run.record("done")
 
 
@@ -124,7 +131,9 @@ def _fit(
     *,
     seed: int,
     steps: int,
+    looks: bool,
 ) -> None:
+    data.look_at(plan.validation_frames)
     folder = run.stage(plan.name)
     shown = steps == plan.steps and not os.environ.get("TQDM_DISABLE")
     run.record("running", stage=plan.name)
@@ -155,6 +164,7 @@ def _fit(
         plugins=[LightningEnvironment()],  # under Slurm Lightning would take the requeue signal
         val_check_interval=max(plan.steps // 8, 1),
         check_val_every_n_epoch=None,
+        limit_val_batches=None if looks else 0,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_progress_bar=shown,

@@ -78,6 +78,8 @@ class StagePlan:
     """That file, relative to the run's folder; it is there if and only if the stage is finished."""
     callbacks: Sequence[L.Callback] = field(default_factory=list)
     """What the stage needs beside the usual ones."""
+    validation_frames: int = 32
+    """Drawn at most at each look at it while it trains; few, where one takes a second."""
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ class ADNeRF(LayeredMethod):
     """Head and torso; arguments as :class:`LayeredMethod`'s."""
 
     Config = ADNeRFConfig
+    VALIDATION_FRAMES = 4  # each asks every ray's samples twice, at 128 x 128 pixels for a second
     config: ADNeRFConfig
 
     def stages(self) -> Sequence[StagePlan]:

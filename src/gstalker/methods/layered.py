@@ -48,6 +48,8 @@ class LayeredMethod(ABC):
     """
 
     VERSION = 1
+    VALIDATION_FRAMES = 32
+    """Of its stages; see :class:`StagePlan`."""
 
     def __init__(
         self, config: Any, capture: Capture, *, rasterizer: str, features: str, device: str = "cpu"
@@ -97,8 +99,9 @@ class LayeredMethod(ABC):
         self, name: str, steps: int, build: Callable[[Path], L.LightningModule], *beside: L.Callback
     ) -> StagePlan:
         return StagePlan(
-            name, steps, build, partial(self._leave, name), f"{name}/model.pt", list(beside)
-        )
+            name, steps, build, partial(self._leave, name), f"{name}/model.pt", list(beside),
+            self.VALIDATION_FRAMES,
+        )  # fmt: skip
 
     def _leave(self, name: str, stage: Any, folder: Path) -> None:
         if name != "torso":  # a torso's head is done

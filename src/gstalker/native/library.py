@@ -122,7 +122,7 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     """
     if tensor is None:
         return ctypes.c_void_p(None)
-    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+    if not tensor.is_cpu or not tensor.is_contiguous():
         raise ValueError(
             "expected a contiguous CPU tensor, "
             f"but got one on {tensor.device} of strides {tensor.stride()}"

@@ -39,6 +39,27 @@ class Perceptron(nn.Module):
         return F.linear(x, weights[-1])
 
 
+def joined(layer: nn.Linear, *parts: Tensor) -> Tensor:
+    """What a layer says of its inputs' parts side by side, each as often as it differs.
+
+    A frame's code is the same at all places of all rays and a direction at all places of its own:
+    multiplied where they stand, they cost next to nothing, and nothing is copied.
+
+    Args:
+        layer: with a bias, of as many inputs as the parts have together.
+        parts: ``[*any, I]`` whose other sides fit each other.
+    """
+    weights = layer.weight.split([part.shape[-1] for part in parts], dim=1)
+    pairs = sorted(zip(parts, weights, strict=True), key=lambda pair: pair[0].numel())
+    total: Tensor = layer.bias
+    for part, weight in pairs:
+        if total.dim() == 1:
+            total = F.linear(part, weight, total)
+        else:
+            total = F.linear(part, weight).add_(total)
+    return total
+
+
 def waves(x: Float[Tensor, "*any A"], octaves: int) -> Float[Tensor, "*any W"]:
     """Numbers, and sines and cosines of their octaves (NeRF's encoding without the factor π)."""
     each = [wave(x * 2**k) for k in range(octaves) for wave in (torch.sin, torch.cos)]

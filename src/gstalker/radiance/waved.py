@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gstalker.limits import Count, Whole
-from gstalker.radiance.layers import waves, waves_of
+from gstalker.radiance.layers import joined, waves, waves_of
+
+THIN = 0.5
+"""Density everywhere at first. Begun at random, as published, some seeds have none anywhere: no ray
+sees anything, nothing has a gradient, and they never learn."""
 
 
 @dataclass
@@ -45,11 +51,12 @@ class WavedField(nn.Module):
         widths = [given] + [
             hidden + given if k == config.again else hidden for k in range(config.layers - 1)
         ]
-        self.trunk = nn.ModuleList(nn.Linear(width, hidden) for width in widths)
+        self.trunk: Sequence[nn.Linear] = _layers(widths, hidden)
         self.density = nn.Linear(hidden, 1)
+        nn.init.constant_(self.density.bias, THIN)
         seen = hidden + waves_of(3, config.direction_octaves)
         widths = [seen, *[hidden // 2] * (config.color_layers - 1)]
-        self.branch = nn.ModuleList(nn.Linear(width, hidden // 2) for width in widths)
+        self.branch: Sequence[nn.Linear] = _layers(widths, hidden // 2)
         self.color = nn.Linear(hidden // 2, 3)
 
     def forward(
@@ -66,18 +73,19 @@ class WavedField(nn.Module):
             code: what the frame says.
         """
         config = self.config
-        given = torch.cat(
-            [waves(places, config.place_octaves), code.expand(*places.shape[:2], -1)], dim=-1
-        )
-        x = given
-        for k, layer in enumerate(self.trunk):
-            x = torch.relu(layer(x))
-            if k == config.again and k < len(self.trunk) - 1:
-                x = torch.cat([given, x], dim=-1)
+        given = (waves(places, config.place_octaves), code)
+        x = joined(self.trunk[0], *given).relu_()
+        for k, layer in enumerate(self.trunk[1:]):
+            x = (joined(layer, *given, x) if k == config.again else layer(x)).relu_()
         # A hair's breadth of fog keeps a ray's weights from all being 0 (released code).
         density = torch.relu(self.density(x))[..., 0] + 1e-6
         seen = waves(directions, config.direction_octaves)[:, None]
-        x = torch.cat([x, seen.expand(-1, places.shape[1], -1)], dim=-1)
-        for layer in self.branch:
-            x = torch.relu(layer(x))
+        x = joined(self.branch[0], x, seen).relu_()
+        for layer in self.branch[1:]:
+            x = layer(x).relu_()
         return density, torch.sigmoid(self.color(x))
+
+
+def _layers(widths: Sequence[int], hidden: int) -> Any:
+    """Linear layers of so many inputs each, as a list that holds modules."""
+    return nn.ModuleList(nn.Linear(width, hidden) for width in widths)

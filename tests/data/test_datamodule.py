@@ -45,6 +45,15 @@ def test_training_validation_and_test_frames_are_disjoint(data, tiny_capture):
     assert max(train) < min(held) <= max(held) < min(test)
 
 
+def test_fewer_validation_frames_are_spread_over_the_same_end(tiny_capture):
+    data = CaptureDataModule(tiny_capture, validation_share=0.3)
+    data.look_at(1000)
+    every = data.validation_ids.tolist()
+    assert len(every) > 2
+    data.look_at(2)
+    assert data.validation_ids.tolist() == [every[0], every[-1]]
+
+
 def test_a_batch_has_the_frame_and_everything_about_it(data, tiny_capture):
     batch = data.dataset[5]
     np.testing.assert_allclose(batch.image[0].numpy() * 255, tiny_capture.frame(5), atol=1e-3)

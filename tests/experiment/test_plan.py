@@ -399,6 +399,17 @@ def test_a_job_that_is_no_job_is_shown_as_unreadable(experiment, tmp_path):
     assert "job.json is damaged" in standing(trial.run).told
 
 
+def test_looking_names_what_would_fail_at_once(experiment, tmp_path):
+    rows = {"a": {}, "b": {"stages": ["static", "mouth"]}, "c": {"rasterizer.name": "nobodys"}}
+    file, words = experiment(rows)
+    told = sweep.dry_run(file, words, out=tmp_path / "runs").splitlines()
+    doomed = [line for line in told if line.startswith("would fail: ")]
+    assert len(doomed) == 2
+    assert doomed[0].startswith("would fail: b, tiny, seed 0: stages: mouth unknown; gstalker has:")
+    assert doomed[1].startswith("would fail: c, tiny, seed 0: ")
+    assert "nobodys" in doomed[1]
+
+
 # ---------------------------------------------------------------------- what it will take
 
 

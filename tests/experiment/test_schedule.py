@@ -21,6 +21,7 @@ from gstalker.experiment.schedule import is_open, scaled
 from gstalker.experiment.speed import sizes
 from gstalker.experiment.train import make_method, train
 from gstalker.experiment.trial import is_scored
+from gstalker.stages.static import StaticStage
 
 ROOT = Path(__file__).parents[2]
 GSTALKER = ROOT / "configs" / "gstalker.yaml"
@@ -157,6 +158,33 @@ def test_what_is_measured_is_what_the_stages_cost_here(run, tiny_capture):
     assert {name: p.steps for name, p in paces.items()} == {"static": 60, "deform": 60}
     assert all(1e-4 < p.step_s < 5 for p in paces.values())
     assert not list(Path(chosen.runs).iterdir()), "what was tried is thrown away"
+
+
+def test_the_first_steps_extra_time_is_paid_once_and_not_by_every_step():
+    status = {"static_minutes": 1.0, "static_steps": 100, "static_late_s": 0.4}
+    assert pace._pace(status, "static", 4000) == Pace(4000, 0.4, start_s=20.0)
+    faster_at_first = {**status, "static_late_s": 0.7}
+    assert pace._pace(faster_at_first, "static", 4000).start_s == 0
+
+
+def test_minutes_that_the_first_steps_use_up_are_refused(run, monkeypatch):
+    slow = {name: replace(p, start_s=300.0) for name, p in SPEEDS.items()}
+    monkeypatch.setattr(pace, "measure", lambda config: slow)
+    with pytest.raises(ConfigError, match="would not get one step"):
+        settle(run("minutes=7"))
+
+
+def test_what_is_tried_to_be_timed_looks_at_no_validation_frames(run, tiny_capture, monkeypatch):
+    looked = []
+    drawn = StaticStage.validation_step
+    monkeypatch.setattr(
+        StaticStage, "validation_step", lambda *args: looked.append(args) or drawn(*args)
+    )
+    few = ["method.static.start.max_gaussians=300", "method.static.steps=9", "stages=[static]"]
+    train(run(*few), looks=False)
+    assert not looked
+    train(run(*few, "seed=1"))
+    assert looked
 
 
 # ---------------------------------------------------------------------- a sweep of equal time

@@ -16,6 +16,8 @@ from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.head import Head
 from gstalker.experiment.train import make_method, train
+from gstalker.methods import StagePlan
+from gstalker.radiance.waved import WavedField, WavedFieldConfig
 from gstalker.stages.sampled_head import bodiless
 from gstalker.types import Camera
 
@@ -157,6 +159,21 @@ def test_each_method_overfits_one_frame(name, count, more, speck_capture, tmp_pa
     before = error(stage, batch, wanted)
     overfit(stage, batch, count, monkeypatch)
     assert error(stage, batch, wanted) < 0.2 * before
+
+
+def test_ad_nerf_begins_with_density_everywhere_whatever_the_seed():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        field = WavedField(8, WavedFieldConfig(hidden=16))
+        density, _ = field(torch.randn(50, 4, 3), torch.randn(50, 3), torch.zeros(8))
+        assert density.min() > 0.01, "a field that is empty everywhere never learns"
+
+
+def test_a_method_whose_frames_take_long_is_looked_at_seldom(speck_capture, tmp_path):
+    chosen = compose("small/ad_nerf", speck_capture, tmp_path)
+    method, _ = make_method(chosen, speck_capture)
+    usual = StagePlan("any", 1, method.stages()[0].build, method.stages()[0].export, "any.pt")
+    assert all(plan.validation_frames < usual.validation_frames for plan in method.stages())
 
 
 def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():

@@ -19,6 +19,7 @@ from gstalker.experiment.pace import settle
 from gstalker.experiment.plan import Plan, Trial, read
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.schedule import is_open, pace_path
+from gstalker.experiment.train import chosen_stages, make_method
 from gstalker.experiment.trial import Standing
 
 log = logging.getLogger(__name__)
@@ -160,9 +161,24 @@ def dry_run(
     on: str | Path | None = None,
     jobs: int | None = None,
 ) -> str:
-    """What :func:`sweep` would do; nothing is written or started."""
+    """What :func:`sweep` would do, and which trials would fail at once; nothing is started."""
     now = report(read(file, overrides, out))
-    return f"{now.text}\n{expected(now, launch.cluster(on, jobs).jobs)}"
+    parts = [now.text, *_doomed(now.left), expected(now, launch.cluster(on, jobs).jobs)]
+    return "\n".join(parts)
+
+
+def _doomed(trials: Sequence[Trial]) -> list[str]:
+    """A line for every trial that cannot take its first step, with the reason."""
+    lines = []
+    for trial in trials:
+        config = replace(trial.config, minutes=None)  # measured or not
+        try:
+            with cost.unheard():
+                method, _ = make_method(config, open_capture(config))
+                chosen_stages(method, config)
+        except GSTalkerError as error:
+            lines.append(f"would fail: {trial.name}: {str(error).splitlines()[0]}")
+    return lines
 
 
 def report(plan: Plan) -> Report:

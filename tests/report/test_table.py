@@ -265,6 +265,25 @@ def test_a_caution_of_the_scores_stands_beneath_the_table(make_run):
     assert "Caution: theirs: 40% of the head is filmed." in report.tabulate([run])
 
 
+def test_cautions_name_the_rows_that_are_shown_and_say_alike_things_once(make_run):
+    def run(seed, shaking, still):
+        told = [f"ours: the head shakes {shaking} times as much", f"static: shakes {still} times"]
+        protocol = {"fingerprint": "p1", "cautions": [*told, "no sound in 3 frames"]}
+        controls = {"static": {"psnr_full": entry(20.0)}}
+        figures = {"psnr_full": entry(30.0)}
+        return make_run(f"seed{seed}", figures, seed=seed, controls=controls, protocol=protocol)
+
+    runs = [run(0, "0.36", "0.10"), run(1, "0.3", "0.10")]
+    told = [line for line in report.tabulate(runs).splitlines() if "Caution" in line]
+    assert [line.lstrip("- ") for line in told] == [
+        "Caution: gstalker: the head shakes 0.3 to 0.36 times as much.",
+        "Caution: no sound in 3 frames.",
+    ]
+    told = report.tabulate(runs, controls=True)
+    assert told.count("shakes 0.10 times.") == 1
+    assert "static: shakes" not in told
+
+
 def test_controls_are_rows_of_the_same_files(make_run):
     controls = {"static": {"psnr_full": entry(20.0)}, "mean_frame": {"psnr_full": entry(10.0)}}
     run = make_run("a", {"psnr_full": entry(30.0)}, controls=controls)

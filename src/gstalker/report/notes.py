@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from gstalker.metrics import protocol
@@ -11,7 +12,7 @@ from gstalker.report import cells, costs, protocols
 from gstalker.report.grid import DAGGER, Line
 from gstalker.report.reported import SURE
 from gstalker.report.significance import Difference, Over
-from gstalker.report.sources import Row
+from gstalker.report.sources import CONTROLS, OURS, Row
 
 _APART = ("words", "fingerprint", "same_frames", "cautions", "frames_file")
 """Of a protocol: told elsewhere, or of no use to a reader."""
@@ -86,8 +87,41 @@ def _protocol_lines(rows: Sequence[Row]) -> list[str]:
         else:
             lines = protocols.differences(first, words) or ["in what it does not say"]
             told.append(f"Protocol {key[:12]} differs: {'; '.join(lines)}.")
-    cautions = [str(c) for row in rows for t in row.trials for c in t.words.get("cautions") or ()]
-    return told + [f"Caution: {text}." for text in dict.fromkeys(cautions)]
+    return told + _cautions(rows)
+
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _cautions(rows: Sequence[Row]) -> list[str]:
+    """What to know of the rows that are shown; cautions that differ in numbers alone are one."""
+    alike: dict[tuple[str, ...], dict[str, list[list[str]]]] = {}
+    for row in rows:
+        for trial in row.trials:
+            for caution in map(str, trial.words.get("cautions") or ()):
+                entry, colon, text = caution.partition(": ")
+                if not colon or entry not in (OURS, *CONTROLS, trial.entry):
+                    name, text = "", caution  # of the file, or of a row that somebody named
+                elif entry != trial.entry:
+                    continue  # of a row that is not shown, or shown as a row of its own
+                else:
+                    name = row.name
+                by_name = alike.setdefault(tuple(_NUMBER.split(text)), {})
+                by_name.setdefault(name, []).append(_NUMBER.findall(text))
+    told = []
+    for between, by_name in alike.items():
+        found = [numbers for several in by_name.values() for numbers in several]
+        spans = [_span(values) for values in zip(*found, strict=True)]
+        text = "".join(word for pair in zip(between, [*spans, ""], strict=True) for word in pair)
+        names = ", ".join(filter(None, by_name))
+        told.append(f"Caution: {names}{': ' if names else ''}{text}.")
+    return told
+
+
+def _span(values: Sequence[str]) -> str:
+    """Numbers as they stand, from the least to the most."""
+    ends = min(values, key=float), max(values, key=float)
+    return ends[0] if float(ends[0]) == float(ends[1]) else " to ".join(ends)
 
 
 def _of_captures(rows: Sequence[Row], key: str) -> list[str]:

@@ -17,7 +17,7 @@ from gstalker.data.synthetic import make_synthetic_capture, synthetic_voice
 from gstalker.data.writer import write_wav
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import CaptureError, ConfigError, RunError
-from gstalker.experiment import cost, launch, sweep
+from gstalker.experiment import cost, launch, speed, sweep
 from gstalker.experiment.plan import read, split_values, sweep_name
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.train import make_method
@@ -408,6 +408,16 @@ def test_looking_names_what_would_fail_at_once(experiment, tmp_path):
     assert doomed[0].startswith("would fail: b, tiny, seed 0: stages: mouth unknown; gstalker has:")
     assert doomed[1].startswith("would fail: c, tiny, seed 0: ")
     assert "nobodys" in doomed[1]
+
+
+def test_a_slow_head_shows_its_speed_by_fewer_frames(monkeypatch):
+    clock = (k / 2 for k in range(100))
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    pictures = iter(range(100))
+    assert speed._paint(pictures, 20, 3.0) == (6, 3.5)
+    assert next(pictures) == 6
+    assert speed._paint(pictures, 3, 100.0)[0] == 3
+    assert speed._paint(pictures, 20, 0.0)[0] == 1, "one frame, however slow"
 
 
 # ---------------------------------------------------------------------- what it will take

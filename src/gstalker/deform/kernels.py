@@ -20,21 +20,17 @@ _WIDEST, _LANES = 128, 16
 
 def place_fits(means: Tensor, changed: Iterable[str]) -> bool:
     """Whether the kernel can place this cloud: float32, on the CPU, colours unchanged."""
-    return _fits(means) and "sh" not in changed
+    return library.takes(means) and "sh" not in changed
 
 
 def perceptron_fits(x: Tensor, hidden: int, out: int) -> bool:
     """Whether the kernel can take these rows through layers of these widths."""
     return (
-        _fits(x)
+        library.takes(x)
         and hidden % _LANES == 0
         and max(x.shape[1], hidden, out) <= _WIDEST
         and not torch.is_autocast_enabled("cpu")
     )
-
-
-def _fits(tensor: Tensor) -> bool:
-    return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and library.available()
 
 
 def perceptron(
@@ -88,7 +84,7 @@ def place(
 
 def listening_fits(x: Tensor) -> bool:
     """Whether the kernel can take these rows of sound."""
-    return _fits(x) and not torch.is_autocast_enabled("cpu")
+    return library.takes(x) and not torch.is_autocast_enabled("cpu")
 
 
 def leaky_convs(

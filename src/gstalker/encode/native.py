@@ -64,9 +64,8 @@ def encode(
 
 
 def fits(x: Tensor, tables: Tensor) -> bool:
-    """Whether the kernels can take these: float32, on the CPU, and they are built."""
-    on_cpu = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (x, tables))
-    return on_cpu and tables.shape[1] in WIDTHS and library.available()
+    """Whether the kernels can take these, and know entries so wide."""
+    return tables.shape[1] in WIDTHS and library.takes(x, tables)
 
 
 class _Encode(torch.autograd.Function):

@@ -45,7 +45,7 @@ def l1_dssim(
         ValueError: the shapes differ.
     """
     _same(pred, truth)
-    if native_fits(pred, truth):
+    if library.takes(pred, truth):
         return _Fused.apply(pred, truth, dssim_weight, boxes if box_weight else None, box_weight)
     loss = reference_l1_dssim(pred, truth, dssim_weight)
     return loss if boxes is None else loss + box_weight * region_l1(pred, truth, boxes)
@@ -63,7 +63,7 @@ def ssim(pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]) -> Flo
     """Mean SSIM of each picture, without a gradient."""
     _same(pred, truth)
     with torch.no_grad():
-        if native_fits(pred, truth):
+        if library.takes(pred, truth):
             return torch.stack(
                 [_measure(p, t, 1.0, None)[1] for p, t in zip(pred, truth, strict=True)]
             )
@@ -123,12 +123,6 @@ def _inside(boxes: Int[Tensor, "B 4"], height: int, width: int) -> Bool[Tensor, 
 
 def _windows(boxes: Tensor) -> list[tuple[slice, slice]]:
     return [(slice(y0, y1), slice(x0, x1)) for x0, y0, x1, y1 in boxes.clamp_min(0).tolist()]
-
-
-def native_fits(*pictures: Tensor) -> bool:
-    """Whether the fused kernel can take these pictures: float32, on the CPU, and it is built."""
-    on_cpu = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in pictures)
-    return on_cpu and library.available()
 
 
 class _Fused(torch.autograd.Function):

@@ -66,6 +66,12 @@ def available() -> bool:
     return True
 
 
+def takes(*tensors: Tensor | None) -> bool:
+    """Whether the kernels can take these: float32, on the CPU, and they are built."""
+    plain = all(t is None or (t.dtype == torch.float32 and t.is_cpu) for t in tensors)
+    return plain and available()
+
+
 def describe() -> str:
     """One line for records: the instruction set in use, or why there is none."""
     try:

@@ -63,10 +63,7 @@ def march(
         jitter: the share of its first step at which each ray begins, 1/2 if not given.
     """
     tensors = (rays.origins, rays.directions, rays.near, rays.far, jitter)
-    on_cpu = all(
-        t is None or (t.dtype == torch.float32 and t.device.type == "cpu") for t in tensors
-    )
-    if on_cpu and library.available():
+    if library.takes(*tensors):
         return _native_march(rays, occupied, steps, jitter)
     return reference_march(rays, occupied, steps, jitter)
 

@@ -44,8 +44,7 @@ def composite(
         first: number of each ray's first sample, and at the end that of all samples.
     """
     tensors = (density, lengths, values)
-    on_cpu = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
-    if on_cpu and values.shape[1] <= _WIDEST and library.available():
+    if values.shape[1] <= _WIDEST and library.takes(*tensors):
         return _Composite.apply(density, lengths, values, first)
     return reference_composite(density, lengths, values, first)
 

@@ -88,7 +88,7 @@ GST_EXPORT int gst_raster_paint(void* workspace, int count, const float* means, 
 }
 
 // What the last forward pass, which must have kept its state, had to do: out[0] entries of the tiles'
-// lists, out[1] evaluations of a Gaussian at a pixel.
+// lists, out[1] Gaussians at pixels of blocks that were not finished.
 GST_EXPORT int gst_raster_counts(void* workspace, int64_t* out) {
   if (!workspace || !out) return kBadSize;
   const Workspace& ws = *static_cast<Workspace*>(workspace);

@@ -13,39 +13,54 @@ namespace {
 enum { kT, kRed, kGreen, kBlue, kStates };
 using BlockState = float[kStates][kLanes];
 
+// The blocks with a pixel that is not finished.
+uint64_t unfinished(uint64_t blocks, const BlockState* states) {
+  uint64_t still = 0;
+  for (; blocks; blocks &= blocks - 1) {
+    const int block = __builtin_ctzll(blocks);
+    if (any(at_least(load(states[block][kT]), set(0.f)))) still |= 1ull << block;
+  }
+  return still;
+}
+
+// A Gaussian's alpha in every block it touches, and then their colours: two short chains of
+// operations, of which the processor can overlap more blocks than of a long one. Nothing depends on
+// a branch that it could not foresee: where alpha is zero all stays as it is, and finished blocks are
+// looked for only now and then.
 template <bool kKeepState> void walk(Workspace& ws, int tile, Origin origin, BlockState* states) {
+  constexpr int kLookAgain = 16;
   const Projected* projected = ws.projected.get();
   const Pair* listed = ws.listed.get();
   const int first = ws.tile_first.get()[tile], last = ws.tile_first.get()[tile + 1];
   int* death = kKeepState ? ws.death.get() + (size_t)tile * kTilePixels : nullptr;
   const F16 cutoff = set(kLog2AlphaLeast), darkest = set(kTransmittanceLeast), most = set(kAlphaMost), zero = set(0.f);
+  alignas(64) float alphas[kTilePixels];
   uint64_t alive = blocks_inside(ws, origin);
-  for (int k = first; k < last && alive; k++) {
+  for (int k = first; k < last; k++) {
+    if ((k - first) % kLookAgain == kLookAgain - 1 && !(alive = unfinished(alive, states))) return;
     __builtin_prefetch(&projected[listed[std::min(k + kAhead, last - 1)].gaussian]);
-    uint64_t blocks = listed[k].blocks & alive;
-    if (!blocks) continue;
+    const uint64_t touched = listed[k].blocks & alive;
+    if (!touched) continue;
     const Broadcast g(projected[listed[k].gaussian], origin);
-    do {
+    float* alpha = alphas;
+    for (uint64_t blocks = touched; blocks; blocks &= blocks - 1, alpha += kLanes) {
       const int block = __builtin_ctzll(blocks);
-      blocks &= blocks - 1;
       const F16 power = g.log2_alpha(g.u(block), g.v(block));
+      store(alpha, min(exp2(at_least(power, cutoff), power), most));
+    }
+    alpha = alphas;
+    for (uint64_t blocks = touched; blocks; blocks &= blocks - 1, alpha += kLanes) {
+      const int block = __builtin_ctzll(blocks);
       float* s = states[block][0];
-      const F16 T = load(s + 16 * kT);
-      const M16 touched = at_least(at_least(power, cutoff), T, zero);
-      const F16 a = min(exp2(touched, power), most), T_next = fnma(a, T, T);
-      const M16 go = at_least(touched, T_next, darkest);
+      const F16 a = load(alpha), T = load(s + 16 * kT), T_next = fnma(a, T, T);
+      const M16 go = at_least(T_next, darkest);
       const F16 weight = where(go, a * T);
-      store(s + 16 * kT, select(go, T_next, T));
+      if (kKeepState) store_where(death + 16 * block, differ(at_least(T, zero), go), k);
+      store(s + 16 * kT, select_or_negative(go, T_next, T));
       store(s + 16 * kRed, fma(weight, g.red, load(s + 16 * kRed)));
       store(s + 16 * kGreen, fma(weight, g.green, load(s + 16 * kGreen)));
       store(s + 16 * kBlue, fma(weight, g.blue, load(s + 16 * kBlue)));
-      if (__builtin_expect(same(go, touched), 1)) continue;
-      const M16 died = differ(touched, go);
-      const F16 marked = negate_where(died, load(s + 16 * kT));
-      store(s + 16 * kT, marked);
-      if (kKeepState) store_where(death + 16 * block, died, k);
-      if (!any(at_least(marked, zero))) alive &= ~(1ull << block);
-    } while (blocks);
+    }
   }
 }
 

@@ -42,15 +42,19 @@ GST_INLINE F16 sqrt(F16 a) { return {_mm512_sqrt_ps(a.v)}; }
 GST_INLINE M16 at_least(F16 a, F16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 GST_INLINE M16 at_least(M16 m, F16 a, F16 b) { return _mm512_mask_cmp_ps_mask(m, a.v, b.v, _CMP_GE_OQ); }
 GST_INLINE M16 differ(M16 a, M16 b) { return a ^ b; }
-GST_INLINE bool same(M16 a, M16 b) { return a == b; }
 GST_INLINE bool any(M16 m) { return m != 0; }
 GST_INLINE F16 select(M16 m, F16 a, F16 b) { return {_mm512_mask_mov_ps(b.v, m, a.v)}; }
 GST_INLINE F16 where(M16 m, F16 a) { return {_mm512_maskz_mov_ps(m, a.v)}; }
-GST_INLINE F16 negate_where(M16 m, F16 a) { return {_mm512_mask_sub_ps(a.v, m, _mm512_setzero_ps(), a.v)}; }
+GST_INLINE F16 select_or_negative(M16 m, F16 a, F16 b) {  // a, and -|b| outside of the mask
+  return {_mm512_mask_or_ps(a.v, _knot_mask16(m), b.v, _mm512_set1_ps(-0.f))};
+}
 GST_INLINE M16 before(M16 m, int k, const int* ends) {  // k < ends[lane]
   return _mm512_mask_cmplt_epi32_mask(m, _mm512_set1_epi32(k), _mm512_load_si512(ends));
 }
-GST_INLINE void store_where(int* p, M16 m, int k) { _mm512_mask_store_epi32(p, m, _mm512_set1_epi32(k)); }
+// Whole vectors, as masked stores are slow on some processors.
+GST_INLINE void store_where(int* p, M16 m, int k) {
+  _mm512_store_si512(p, _mm512_mask_mov_epi32(_mm512_load_si512(p), m, _mm512_set1_epi32(k)));
+}
 // 2^x, and 0 outside of the mask. There it would often be denormal, which costs the processor a
 // hundred cycles a time.
 GST_INLINE F16 exp2(M16 m, F16 x) {
@@ -114,15 +118,14 @@ GST_INLINE M16 at_least(M16 m, F16 x, F16 y) {
   return {_mm256_and_ps(m.a, n.a), _mm256_and_ps(m.b, n.b)};
 }
 GST_INLINE M16 differ(M16 x, M16 y) { return {_mm256_xor_ps(x.a, y.a), _mm256_xor_ps(x.b, y.b)}; }
-GST_INLINE bool same(M16 x, M16 y) { const M16 d = differ(x, y); return _mm256_movemask_ps(_mm256_or_ps(d.a, d.b)) == 0; }
 GST_INLINE bool any(M16 m) { return _mm256_movemask_ps(_mm256_or_ps(m.a, m.b)) != 0; }
 GST_INLINE F16 select(M16 m, F16 x, F16 y) {
   return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)};
 }
 GST_INLINE F16 where(M16 m, F16 x) { return {_mm256_and_ps(m.a, x.a), _mm256_and_ps(m.b, x.b)}; }
-GST_INLINE F16 negate_where(M16 m, F16 x) {
+GST_INLINE F16 select_or_negative(M16 m, F16 x, F16 y) {
   __m256 sign = _mm256_set1_ps(-0.f);
-  return {_mm256_xor_ps(x.a, _mm256_and_ps(sign, m.a)), _mm256_xor_ps(x.b, _mm256_and_ps(sign, m.b))};
+  return select(m, x, {_mm256_or_ps(y.a, sign), _mm256_or_ps(y.b, sign)});
 }
 GST_INLINE M16 before(M16 m, int k, const int* ends) {
   __m256i q = _mm256_set1_epi32(k);
@@ -131,9 +134,10 @@ GST_INLINE M16 before(M16 m, int k, const int* ends) {
   return {_mm256_and_ps(m.a, _mm256_castsi256_ps(a)), _mm256_and_ps(m.b, _mm256_castsi256_ps(b))};
 }
 GST_INLINE void store_where(int* p, M16 m, int k) {
-  __m256i q = _mm256_set1_epi32(k);
-  _mm256_maskstore_epi32(p, _mm256_castps_si256(m.a), q);
-  _mm256_maskstore_epi32(p + 8, _mm256_castps_si256(m.b), q);
+  const __m256i q = _mm256_set1_epi32(k);
+  __m256i *low = (__m256i*)p, *high = (__m256i*)(p + 8);
+  _mm256_store_si256(low, _mm256_blendv_epi8(_mm256_load_si256(low), q, _mm256_castps_si256(m.a)));
+  _mm256_store_si256(high, _mm256_blendv_epi8(_mm256_load_si256(high), q, _mm256_castps_si256(m.b)));
 }
 GST_INLINE __m256 exp2_half(__m256 x) {
   x = _mm256_max_ps(x, _mm256_set1_ps(kExp2Least));
@@ -196,11 +200,10 @@ GST_INLINE F16 abs(const F16& a) { F16 r; GST_LANES r.v[i] = std::fabs(a.v[i]); 
 GST_INLINE M16 at_least(const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 at_least(const M16& m, const F16& a, const F16& b) { M16 r; GST_LANES r.v[i] = m.v[i] & -(int32_t)(a.v[i] >= b.v[i]); return r; }
 GST_INLINE M16 differ(const M16& a, const M16& b) { M16 r; GST_LANES r.v[i] = a.v[i] ^ b.v[i]; return r; }
-GST_INLINE bool same(const M16& a, const M16& b) { int32_t r = 0; GST_LANES r |= a.v[i] ^ b.v[i]; return r == 0; }
 GST_INLINE bool any(const M16& m) { int32_t r = 0; GST_LANES r |= m.v[i]; return r != 0; }
 GST_INLINE F16 select(const M16& m, const F16& a, const F16& b) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : b.v[i]; return r; }
 GST_INLINE F16 where(const M16& m, const F16& a) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : 0.f; return r; }
-GST_INLINE F16 negate_where(const M16& m, const F16& a) { F16 r; GST_LANES r.v[i] = m.v[i] ? -a.v[i] : a.v[i]; return r; }
+GST_INLINE F16 select_or_negative(const M16& m, const F16& a, const F16& b) { F16 r; GST_LANES r.v[i] = m.v[i] ? a.v[i] : -std::fabs(b.v[i]); return r; }
 GST_INLINE M16 before(const M16& m, int k, const int* ends) { M16 r; GST_LANES r.v[i] = m.v[i] & -(int32_t)(k < ends[i]); return r; }
 GST_INLINE void store_where(int* p, const M16& m, int k) { GST_LANES p[i] = m.v[i] ? k : p[i]; }
 GST_INLINE F16 exp2(const M16& m, const F16& x) {

@@ -59,6 +59,16 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_step_and_the_term():
     assert (end["stage"], end["step"], end["term"]) == ("static", 5, "lpips")
 
 
+@pytest.mark.parametrize("every", [3, 8, 100])
+def test_looking_at_several_losses_together_names_the_same_step_and_term(every):
+    def terms(step):
+        return {"photometric": torch.tensor(0.1), "lpips": torch.tensor(torch.nan if step == 5 else 0)}
+
+    module = OneNumber(lambda step: torch.nan if step == 5 else 0.1, terms)
+    with pytest.raises(Diverged, match="diverged at step 5: lpips is nan"):
+        fit(module, 20, Guard(every_steps=every))
+
+
 def test_a_loss_that_grows_tenfold_ends_the_run_and_one_odd_frame_does_not():
     fit(OneNumber(lambda step: 5.0 if step == 40 else 0.1), 60, Guard())
     with pytest.raises(Diverged, match=r"loss is 1\.\d+, at first 0\.1"):

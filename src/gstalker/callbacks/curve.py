@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch import Tensor
 
 from gstalker import files
 
@@ -27,13 +28,13 @@ class Curve(L.Callback):
         self.path = path
         self.every_steps = every_steps
         self.rows: list[dict[str, float]] = []
-        self._losses: list[float] = []
+        self._losses: list[Tensor | float] = []  # read when a stretch closes: a GPU need not wait
 
     def on_train_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, *args: Any
     ) -> None:
         """Note the loss; close the stretch if it is full."""
-        self._losses.append(float(outputs["loss"].detach()))
+        self._losses.append(outputs["loss"].detach())
         if trainer.global_step % self.every_steps == 0:
             self._close(trainer)
 
@@ -53,7 +54,7 @@ class Curve(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the open stretch."""
-        return {"rows": self.rows, "losses": self._losses}
+        return {"rows": self.rows, "losses": [float(loss) for loss in self._losses]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
@@ -66,7 +67,7 @@ class Curve(L.Callback):
 
     def _close(self, trainer: L.Trainer) -> None:
         row = self._row(trainer.global_step)
-        row["loss"] = sum(self._losses) / len(self._losses)
+        row["loss"] = sum(map(float, self._losses)) / len(self._losses)
         row["learning_rate_share"] = _rate_share(trainer)
         self._losses = []
         self._write()

@@ -136,23 +136,44 @@ class Guard(L.Callback):
 
     A ``training_step`` may name the terms of its loss in ``terms``; else the whole is ``loss``.
 
+    Args:
+        every_steps: how many steps are looked at together. If not given, each by itself on the
+            CPU, and on a GPU, which would have to wait for every look, those between two checks
+            of the parameters.
+
     Raises:
         Diverged: with the step and the term.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_steps: int | None = None) -> None:
+        self.every_steps = every_steps
+        self._unseen: list[tuple[int, dict[str, Any]]] = []
         self._first: list[float] = []
         self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, stage: L.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        """Look at the loss of one step."""
-        loss, step = float(outputs["loss"].detach()), trainer.global_step
+        """Look at the losses since the last look."""
+        step, loss = trainer.global_step, outputs["loss"].detach()
+        terms = {name: term.detach() for name, term in (outputs.get("terms") or {}).items()}
+        self._unseen.append((step, {"loss": loss, "terms": terms}))
+        most = self.every_steps or (1 if loss.device.type == "cpu" else CHECKED_STEPS)
+        checked = step % CHECKED_STEPS == 0
+        if checked or len(self._unseen) >= most:
+            self._look()
+        if checked:
+            _refuse_spoilt(trainer)
+
+    def _look(self) -> None:
+        unseen, self._unseen = self._unseen, []
+        for step, outputs in unseen:
+            self._see(step, outputs)
+
+    def _see(self, step: int, outputs: Mapping[str, Any]) -> None:
+        loss = float(outputs["loss"])
         if not math.isfinite(loss):
             raise Diverged(step, _first_bad(outputs), f"is {loss}")
-        if step % CHECKED_STEPS == 0:
-            _refuse_spoilt(trainer)
         if len(self._first) < FIRST_STEPS:
             self._first.append(loss)
         self._recent.append(loss)
@@ -162,10 +183,12 @@ class Guard(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """What is handed on must be sound."""
+        self._look()
         _refuse_spoilt(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen."""
+        """What was seen; of a run that has diverged there is nothing to keep."""
+        self._look()
         return {"first": self._first, "recent": list(self._recent)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -176,7 +199,7 @@ class Guard(L.Callback):
 
 def _terms(outputs: Mapping[str, Any]) -> dict[str, float]:
     terms = outputs.get("terms") or {"loss": outputs["loss"]}
-    return {name: float(term.detach()) for name, term in terms.items()}
+    return {name: float(term) for name, term in terms.items()}
 
 
 def _first_bad(outputs: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ PREPARE_MAY_IMPORT = {
         "blinks",
         "weights",
         "data.capture",
+        "data.rows",
         "data.writer",
     ),
     *("metrics.sync", "metrics.bootstrap"),

@@ -66,3 +66,25 @@ def relative(found, wanted):
     """Relative L2 distance."""
     found, wanted = found.detach().double(), wanted.detach()
     return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+
+
+def pulled(grid, points):
+    """A grid's features, and the gradients of positions and tables."""
+    grid.zero_grad()
+    x = points.clone().requires_grad_()
+    out = grid(x)
+    out.backward(out.detach() * 100)
+    return out.detach(), x.grad, grid.tables.grad.clone()
+
+
+def same_for_any_threads(results, threads=(1, 2, 3)):
+    """Whether a call gives tensors of the same bits for any number of threads."""
+    before, found = torch.get_num_threads(), []
+    try:
+        for count in threads:
+            torch.set_num_threads(count)
+            found.append(results())
+    finally:
+        torch.set_num_threads(before)
+    first, *others = found
+    return all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from scenes import relative
+from scenes import pulled, relative, same_for_any_threads
 
 from gstalker.encode.grid import HashGrid
 from gstalker.native import library
@@ -77,21 +77,8 @@ def test_no_positions_give_no_features(axes):
 
 
 def test_any_number_of_threads_gives_the_same_bits(axes):
-    _, ours = pair(axes, SIZES["stored whole and hashed"])
-    points = positions(5000, ours)
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            ours.zero_grad()
-            x = points.clone().requires_grad_()
-            out = ours(x)
-            out.backward(out.detach() * 100)
-            results.append([out.detach(), x.grad, ours.tables.grad.clone()])
-    finally:
-        torch.set_num_threads(before)
-    first, *others = results
-    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+    _, grid = pair(axes, SIZES["stored whole and hashed"])
+    assert same_for_any_threads(lambda: pulled(grid, positions(5000, grid)))
 
 
 def test_positions_that_are_not_numbers_read_inside_the_tables(axes):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from scenes import relative
+from scenes import pulled, relative, same_for_any_threads
 
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.encode.native import NativeHashTriPlane
@@ -89,20 +89,7 @@ def test_positions_that_want_no_gradient_get_none():
 
 def test_any_number_of_threads_gives_the_same_bits():
     _, native = pair({})
-    points = positions(5000)
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            native.zero_grad()
-            x = points.clone().requires_grad_()
-            out = native(x)
-            out.backward(out.detach() * 100)
-            results.append([out.detach(), x.grad, native.tables.grad.clone()])
-    finally:
-        torch.set_num_threads(before)
-    first, *others = results
-    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+    assert same_for_any_threads(lambda: pulled(native, positions(5000)))
 
 
 def test_positions_that_are_not_numbers_read_inside_the_tables():

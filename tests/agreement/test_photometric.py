@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from scenes import relative
+from scenes import relative, same_for_any_threads
 
 from gstalker.losses import photometric
 from gstalker.native import library
@@ -62,18 +62,14 @@ def test_a_cut_out_that_is_not_contiguous_gives_the_same():
 
 def test_any_number_of_threads_gives_the_same_bits():
     pred, truth = (p.float() for p in pictures(90, 70))
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            x = pred.clone().requires_grad_()
-            loss = photometric.l1_dssim(x, truth)
-            loss.backward()
-            results.append((loss.detach(), x.grad))
-    finally:
-        torch.set_num_threads(before)
-    first, *others = results
-    assert all(torch.equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+
+    def results():
+        x = pred.clone().requires_grad_()
+        loss = photometric.l1_dssim(x, truth)
+        loss.backward()
+        return loss.detach(), x.grad
+
+    assert same_for_any_threads(results)
 
 
 def test_ssim_alone_agrees_too():

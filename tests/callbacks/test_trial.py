@@ -62,7 +62,8 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_step_and_the_term():
 @pytest.mark.parametrize("every", [3, 8, 100])
 def test_looking_at_several_losses_together_names_the_same_step_and_term(every):
     def terms(step):
-        return {"photometric": torch.tensor(0.1), "lpips": torch.tensor(torch.nan if step == 5 else 0)}
+        bad = torch.nan if step == 5 else 0.0
+        return {"photometric": torch.tensor(0.1), "lpips": torch.tensor(bad)}
 
     module = OneNumber(lambda step: torch.nan if step == 5 else 0.1, terms)
     with pytest.raises(Diverged, match="diverged at step 5: lpips is nan"):

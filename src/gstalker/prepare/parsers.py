@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from gstalker import files, weights
+from gstalker.data.rows import Rows
 from gstalker.errors import ConfigError
 from gstalker.plugins import resolve
 from gstalker.prepare import colouring, parsing
@@ -145,9 +146,9 @@ def parse(piece: Piece) -> np.ndarray:
     Raises:
         ConfigError: the parser gave something else.
     """
-    frames = np.load(piece.frames, mmap_mode="r")
+    frames = Rows(piece.frames)
     faces = np.load(piece.landmarks, mmap_mode="r")[piece.start : piece.stop]
-    pictures = iter(frames[piece.start : piece.stop])
+    pictures = (frames[i] for i in range(piece.start, piece.stop))
     found = list(make_parser(piece.parser).parse(pictures, faces, alone=piece.alone))
     if len(found) != len(faces):
         raise ConfigError(

@@ -27,9 +27,10 @@ from gstalker.prepare.steps import WORK, Book
 
 log = logging.getLogger(__name__)
 
-_SPREAD_MS, _ALONE_MS, _DECODE_MS, _START_S = 60.0, 10.0, 5.0, 15.0
-"""Milliseconds a frame of the work spread over processes and of the rest, milliseconds a filmed
-megapixel, and seconds to begin with: 5 minutes at 512 x 512 took 4 minutes on two Xeon cores."""
+_SPREAD_MS, _SPREAD_MS_PER_MPX, _ALONE_MS, _DECODE_MS, _START_S = 53.0, 195.0, 8.0, 5.0, 15.0
+"""Milliseconds a frame of the work spread over processes, the same for a megapixel of the frame,
+and of the rest; milliseconds a filmed megapixel, and seconds to begin with: on two Xeon cores a
+minute at 128 x 128 took 1.2 minutes, and five at 512 x 512 took 7.9."""
 
 
 class Recipe:
@@ -244,7 +245,8 @@ class Recipe:
         filmed_mpx = self.source.width * self.source.height / 1e6
         shown = len(self.source.times_s)
         frames = self.frame_count
-        seconds = frames * (_SPREAD_MS / self.workers + _ALONE_MS) / 1e3
+        spread_ms = _SPREAD_MS + _SPREAD_MS_PER_MPX * view.width * view.height / 1e6
+        seconds = frames * (spread_ms / self.workers + _ALONE_MS) / 1e3
         seconds += shown * filmed_mpx * _DECODE_MS / 1e3 + _START_S
         log.info(
             "%s: %d x %d at %.4g fps, %.0f s; about %.0f min on %d cores, %.1f GB on disk, "

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from gstalker import files
 from gstalker.data.capture import SAMPLES_PER_FRAME, coarse
+from gstalker.data.rows import Rows
 from gstalker.data.writer import CaptureWriter, write_wav
 from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
@@ -134,7 +135,7 @@ class Stations:
 
     def takes(self) -> None:
         """Cuts and damaged pictures."""
-        frames = np.load(self._out / "frames.npy", mmap_mode="r")
+        frames = Rows(self._out / "frames.npy")
         thumbs = np.load(self._work / "thumbs.npy", mmap_mode="r")
 
         def jumps(quadruples: list[tuple[int, ...]]) -> list[bool]:
@@ -233,7 +234,7 @@ class Stations:
         )
 
     def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:
-        frames = np.load(self._out / "frames.npy", mmap_mode="r")
+        frames = Rows(self._out / "frames.npy")
         points = np.load(self._out / "landmarks.npy")
         fine = np.isfinite(points).all((1, 2)) & ~self._damaged
         for start, stop, _ in found.dropped:
@@ -290,9 +291,9 @@ class Stations:
 
     def background(self) -> None:
         """The plate, and takes of another session."""
-        frames = np.load(self._out / "frames.npy", mmap_mode="r")
-        masks = np.load(self._out / "masks.npy", mmap_mode="r")
-        usable = ~_flagged(self._recipe.note("track")["dropped"], len(frames))
+        frames = Rows(self._out / "frames.npy")
+        masks = Rows(self._out / "masks.npy")
+        usable = ~_flagged(self._recipe.note("track")["dropped"], frames.shape[0])
         ids = np.flatnonzero(usable)
 
         def mask(index: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gstalker.data.rows import Rows
 from gstalker.errors import BackendMissing
 from gstalker.prepare.parallel import quiet
 from gstalker.prepare.tracking.subject import MOST_FACES, Follower
@@ -70,7 +71,7 @@ def pieces(
 
 def track(piece: Piece) -> np.ndarray:
     """Points of the piece's frames, ``float32 [stop - start, 478, 2]`` in pixels; NaN: no face."""
-    frames = np.load(piece.frames, mmap_mode="r")
+    frames = Rows(piece.frames)
     found = np.full((piece.stop - piece.start, POINTS, 2), np.nan, np.float32)
     for k, (result, own) in enumerate(_followed(piece, frames)):
         if own is not None:
@@ -83,13 +84,13 @@ def blinks(piece: Piece) -> np.ndarray:
 
     MediaPipe's blendshapes ``eyeBlinkLeft`` and ``eyeBlinkRight``; NaN: no face.
     """
-    frames = np.load(piece.frames, mmap_mode="r")
+    frames = Rows(piece.frames)
     found = [_lids(result, own) for result, own in _followed(piece, frames, blendshapes=True)]
     return np.array(found, np.float32).reshape(-1, 2)
 
 
 def _followed(
-    piece: Piece, frames: np.ndarray, *, blendshapes: bool = False
+    piece: Piece, frames: Rows, *, blendshapes: bool = False
 ) -> Iterator[tuple[Any, int | None]]:
     """The landmarker's results for the piece's own frames, and which face is the subject's."""
     follower = Follower(np.array(piece.subject))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gstalker.data.rows import Rows
 from gstalker.prepare.parallel import ordered
 from gstalker.prepare.tracking import relief
 from gstalker.prepare.tracking.looks import Surface, misfit, sloped, surface
@@ -55,7 +56,7 @@ def refine(
         workers: processes.
     """
     rotations, translations = rotations.copy(), translations.copy()
-    pictures = np.load(frames, mmap_mode="r")
+    pictures = Rows(frames)
     on = surface(mesh, weights)
     chosen = np.linspace(0, len(ids) - 1, min(len(ids), _ADJUSTED_FRAMES)).astype(int)
     some = ids[np.unique(chosen)]
@@ -115,7 +116,7 @@ class _Piece:
 
 
 def _align_piece(piece: _Piece) -> tuple[np.ndarray, np.ndarray]:
-    pictures = np.load(piece.frames, mmap_mode="r")
+    pictures = Rows(piece.frames)
     poses = [
         align(pictures[i], r, t, piece.on, piece.looks, piece.lens)
         for i, r, t in zip(piece.ids, piece.rotations, piece.translations, strict=True)

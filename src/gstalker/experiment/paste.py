@@ -64,7 +64,7 @@ class PasteBack:
         self._whole = whole
         self._first, self._stop = stretch[0], min(stretch[1], stretch[0] + LONGEST)
         self._mix = _mix(self._view, self.width, self.height)
-        self._border = (self._mix > 0) & (self._mix < 1)
+        self._border = self._mix < 1
         self._apart: list[float] = []
 
     def ids(self) -> Iterator[int]:
@@ -92,17 +92,17 @@ class PasteBack:
     def _pasted(self, picture: np.ndarray, filmed: np.ndarray) -> np.ndarray:
         import cv2
 
-        v = self._view
-        width, height = self._mix.shape[1], self._mix.shape[0]
-        part = filmed[v.y : v.y + height, v.x : v.x + width].astype(np.float32)
+        v, (height, width) = self._view, self._mix.shape
         size = (v.crop_width, v.crop_height)
-        shrinks = v.width > v.crop_width
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        ours = cv2.resize(picture, size, interpolation=how)[:height, :width].astype(np.float32)
-        if self._border.any():
-            self._apart.append(float(np.abs(ours - part)[self._border].mean()))
-        mixed = part + self._mix[..., None] * (ours - part)
-        filmed[v.y : v.y + height, v.x : v.x + width] = np.clip(mixed + 0.5, 0, 255)
+        how = cv2.INTER_AREA if v.width > v.crop_width else cv2.INTER_CUBIC
+        ours = cv2.resize(picture, size, interpolation=how)[:height, :width]
+        region, border = filmed[v.y : v.y + height, v.x : v.x + width], self._border
+        behind, before = region[border].astype(np.float32), ours[border].astype(np.float32)
+        region[:] = ours
+        if len(behind):
+            self._apart.append(float(np.abs(before - behind).mean()))
+            mixed = behind + self._mix[border][:, None] * (before - behind)
+            region[border] = np.clip(mixed + 0.5, 0, 255)
         return filmed
 
     def _filmed(self) -> Iterator[np.ndarray]:

@@ -102,14 +102,22 @@ def _halved(planes: Tensor) -> Tensor:
 
 
 def _likeness(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean SSIM of each plane, and the mean of its contrast-and-structure part."""
-    blurred = _blur(torch.cat([x, y, x * x, y * y, x * y]))
-    mean_x, mean_y, xx, yy, xy = blurred.chunk(5)
+    """Mean SSIM of each plane, and the mean of its contrast-and-structure part.
+
+    Plane by plane, so that what is added up stays in the processor's cache.
+    """
+    found = [_likeness_of(*planes) for planes in zip(x, y, strict=True)]
+    whole, structure = zip(*found, strict=True)
+    return torch.stack(whole), torch.stack(structure)
+
+
+def _likeness_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    mean_x, mean_y, xx, yy, xy = (_blur(p) for p in (x, y, x * x, y * y, x * y))
     c1, c2 = 0.01**2, 0.03**2
     structure = 2 * (xy - mean_x * mean_y) + c2
     structure = structure / (xx - mean_x**2 + yy - mean_y**2 + c2)
     light = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    return (light * structure).mean((-2, -1)), structure.mean((-2, -1))
+    return (light * structure).mean(), structure.mean()
 
 
 def _blur(pictures: Tensor) -> Tensor:

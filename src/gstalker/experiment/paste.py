@@ -97,11 +97,11 @@ class PasteBack:
         how = cv2.INTER_AREA if v.width > v.crop_width else cv2.INTER_CUBIC
         ours = cv2.resize(picture, size, interpolation=how)[:height, :width]
         region, border = filmed[v.y : v.y + height, v.x : v.x + width], self._border
-        behind, before = region[border].astype(np.float32), ours[border].astype(np.float32)
+        behind, painted = region[border].astype(np.float32), ours[border].astype(np.float32)
         region[:] = ours
         if len(behind):
-            self._apart.append(float(np.abs(before - behind).mean()))
-            mixed = behind + self._mix[border][:, None] * (before - behind)
+            self._apart.append(float(np.abs(painted - behind).mean()))
+            mixed = behind + self._mix[border][:, None] * (painted - behind)
             region[border] = np.clip(mixed + 0.5, 0, 255)
         return filmed
 

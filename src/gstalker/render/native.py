@@ -101,7 +101,8 @@ class NativeRasterizer:
 
         Returns:
             ``gaussians``; ``pairs`` of a Gaussian and a tile that it touches; ``lanes``,
-            evaluations of a Gaussian at a pixel.
+            Gaussians at pixels of blocks that were not finished. A few more are evaluated, as
+            finished blocks are looked for now and then only.
 
         Raises:
             ValueError: as for ``paint``.

@@ -92,6 +92,11 @@ def identity(kind: str) -> str:
     return transformer.identity(kind)
 
 
+def _short(digests: str) -> str:
+    """The beginning of each file's digest: the files of two models may differ in one only."""
+    return " + ".join(f"{digest[:12]}…" for digest in digests.split("+"))
+
+
 def spec(kind: str) -> dict[str, Any]:
     """What a capture remembers of the features that :func:`extract` makes."""
     rows = KINDS[kind]
@@ -130,8 +135,8 @@ def check_model(kind: str, remembered: Mapping[str, Any]) -> None:
 
         raise CaptureError(
             f"the model in {transformer.folder(kind)} is not the one that heard the capture: its "
-            f"sha256 is {identity(kind)[:12]}…, "
-            f"wanted {str(remembered.get('model_sha256'))[:12]}….\n"
+            f"sha256 is {_short(identity(kind))}, "
+            f"wanted {_short(str(remembered.get('model_sha256')))}.\n"
             f"  Put the same files there, or let {weights.FOLDER_VARIABLE} name the folder that "
             f"holds them as '{kind}'."
         )

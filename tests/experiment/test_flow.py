@@ -233,21 +233,20 @@ def test_a_runs_folder_that_cannot_be_written_is_a_sentence(tiny_capture, tmp_pa
         train(make_config(tmp_path, tiny_capture, f"runs={tmp_path / 'file' / 'runs'}"))
 
 
-def test_ctrl_c_saves_the_step_and_the_same_call_goes_on(tiny_capture, tmp_path, monkeypatch):
+def test_ctrl_c_saves_the_whole_step_and_the_same_call_goes_on(tiny_capture, tmp_path, monkeypatch):
     from gstalker.experiment import train as module
 
     class Interrupted(module.Curve):
-        def on_train_batch_end(self, trainer, *args):
-            super().on_train_batch_end(trainer, *args)
-            if trainer.global_step == 12:
-                raise KeyboardInterrupt
+        def on_train_batch_start(self, trainer, *args):
+            if trainer.global_step == 11:
+                signal.raise_signal(signal.SIGINT)
 
     config = make_config(tmp_path, tiny_capture, "method.static.steps=30", "stages=[static]")
     handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(module, "Curve", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(config)
-    signal.signal(signal.SIGINT, handler)  # Lightning ignores it from the first one on
+    assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     (folder,) = (tmp_path / "runs").iterdir()
     status = json.loads((folder / "status.json").read_text())

@@ -26,7 +26,7 @@ from gstalker.methods import METHODS
 from gstalker.report.reported import choose
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.yaml"))
+EXPERIMENTS = sorted(f for f in ROOT.glob("experiments/**/*.yaml") if f.name != "why.yaml")
 GSTALKER = ROOT / "configs" / "gstalker.yaml"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from gstalker import cli, files
 from gstalker.errors import ConfigError
+from gstalker.experiment.plan import sweep_name
 from gstalker.metrics.vocabulary import column
 from gstalker.report import agreement, comparison, sources
 from gstalker.report.reasons import Reasons
@@ -18,6 +20,7 @@ from .conftest import entry, na, write_sweep
 LPIPS = column("lpips_alex")
 FPS = column("frames_per_second")
 SIZE = column("weights_mb")
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def figure(method, metric, value, paper="Paper A", **more):
@@ -272,6 +275,14 @@ def test_a_file_that_holds_no_reasons_is_refused(tmp_path, text, told):
     (tmp_path / "why.yaml").write_text(text)
     with pytest.raises(ConfigError, match=told):
         Reasons.read(tmp_path / "why.yaml")
+
+
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.rglob("why.yaml")), ids=lambda f: f.parent.name)
+def test_shipped_reasons_explain_columns_of_the_experiments_beside_them(file):
+    names = {sweep_name(beside) for beside in file.parent.glob("*.yaml") if beside != file}
+    for experiment, name, _ in Reasons.read(file).told:
+        assert experiment in names
+        assert column(name).higher_is_better is not None, f"{name} is no column that can differ"
 
 
 def test_the_command_writes_the_page_with_the_reasons_beside_the_experiment(

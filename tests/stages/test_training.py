@@ -1,10 +1,14 @@
 """Both stages under a plain Lightning Trainer, as a notebook would have them."""
 
+import os
+import signal
+
 import lightning as L
 import pytest
 import torch
 
 from gstalker import face
+from gstalker.callbacks.average import MovingAverage
 from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
 from gstalker.callbacks.density import Densification, DensityConfig
@@ -168,6 +172,48 @@ def test_a_run_killed_anywhere_and_resumed_has_the_curve_of_one_never_killed(dat
     )
     assert [row["step"] for row in resumed.rows] == list(range(1, steps + 1))
     assert losses(resumed) == losses(whole)
+    for name, value in whole_stage.state_dict().items():
+        assert torch.equal(stage.state_dict()[name], value), name
+
+
+class _InterruptAt(L.Callback):
+    """Interrupts once: after a step's training, or after the second of its validation frames."""
+
+    def __init__(self, step, is_looking, how):
+        self.step, self.is_looking, self.how = step, is_looking, how
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.step and not self.is_looking:
+            os.kill(os.getpid(), self.how)
+
+    def on_validation_batch_end(self, trainer, stage, outputs, batch, k, *args):
+        if trainer.global_step == self.step and self.is_looking and k == 1:
+            os.kill(os.getpid(), self.how)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+@pytest.mark.parametrize("is_looking", [False, True], ids=["before validation", "in validation"])
+def test_a_run_interrupted_near_validation_looks_again_and_has_the_whole_curve(
+    data, tmp_path, how, is_looking
+):
+    often = {"val_check_interval": 4, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
+
+    def fit(name, *more, **options):
+        stage, curve = static_stage(data.capture, 12), Curve(tmp_path / name, every_steps=1)
+        callbacks = [MovingAverage(), ScoreFrames(), curve, *more]
+        trainer(12, *callbacks, **often).fit(stage, data, **options)
+        return stage, (tmp_path / name).read_text()
+
+    whole_stage, whole = fit("whole.csv")
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit):
+        fit("half.csv", _InterruptAt(8, is_looking, how), Checkpoint(tmp_path))
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores it from the first one on
+    last = str(tmp_path / "last.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == 8
+    stage, resumed = fit("resumed.csv", ckpt_path=last, weights_only=True)
+    assert resumed == whole
+    assert "val_psn" in whole
     for name, value in whole_stage.state_dict().items():
         assert torch.equal(stage.state_dict()[name], value), name
 

@@ -23,6 +23,7 @@ class MovingAverage(L.Callback):
     def __init__(self, decay: float = 0.95) -> None:
         self.decay = decay
         self._average: list[Tensor] = []
+        self._is_shown = False
 
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Begin with the parameters as they are, or go on from a checkpoint's average."""
@@ -38,10 +39,19 @@ class MovingAverage(L.Callback):
     def on_validation_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Look at the average."""
         self._swap(stage)
+        self._is_shown = True
 
     def on_validation_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Go on learning."""
         self._swap(stage)
+        self._is_shown = False
+
+    def on_exception(
+        self, trainer: L.Trainer, stage: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Interrupted while looking: what is saved next is what learned."""
+        if self._is_shown:
+            self.on_validation_end(trainer, stage)
 
     def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Leave the average; from here on it is what the stage is."""

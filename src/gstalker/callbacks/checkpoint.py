@@ -15,6 +15,8 @@ from gstalker import files
 class Checkpoint(L.Callback):
     """Keeps ``last.ckpt``: written beside its place, then renamed over the one before.
 
+    The last of the callbacks: at an interruption it saves what the others have put in order.
+
     Args:
         folder: where ``last.ckpt`` lies.
         every_seconds: pause between checkpoints; one more is written when the run is interrupted

@@ -23,6 +23,8 @@ State = Literal["running", "done", "interrupted", "failed", "diverged"]
 
 _ENDINGS = ("reason", "term")
 """What only a failed or diverged run has to tell."""
+_PROGRESS = ("step", "steps", "loss")
+"""What is said of the stage that runs."""
 _WORDS = ("stage", "term", "reason")
 """What ``status.json`` tells in words."""
 _COUNTS = ("step", "steps", "peak_memory_mib", "evaluate_s")
@@ -172,8 +174,12 @@ class RunFolder:
         return told
 
     def record(self, state: State, **facts: Any) -> None:
-        """Write ``status.json``; keeps what earlier records said, but for why they ended."""
+        """Write ``status.json``; keeps what earlier records said, but for why they ended and, in
+        another stage, how far the last one was.
+        """
         old = {key: value for key, value in self.status().items() if key not in _ENDINGS}
+        if facts.get("stage", old.get("stage")) != old.get("stage"):
+            old = {key: value for key, value in old.items() if key not in _PROGRESS}
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         files.write_json(self.path / "status.json", {**old, **facts, "state": state, "time": when})
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 import lightning as L
 import torch
@@ -176,14 +181,39 @@ def _fit(
         load_tensors(resume, "checkpoint")
         log.info("stage %s goes on from %s", plan.name, resume)
     try:
-        trainer.fit(
-            stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
-        )
+        with _whole_steps():
+            trainer.fit(
+                stage, data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
+            )
     except SystemExit as stop:  # Lightning's answer to Ctrl-C and SIGTERM, after Checkpoint saved
         raise KeyboardInterrupt from stop
     finally:
         close(logger)
     plan.export(stage, run.path)
+
+
+@contextlib.contextmanager
+def _whole_steps() -> Iterator[None]:
+    """Let Ctrl-C end the fit as SIGTERM does, after the step: half a step is not worth saving.
+
+    A second Ctrl-C does not wait.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # Lightning does not listen yet
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _say_yardstick(capture: Capture, features: str) -> None:

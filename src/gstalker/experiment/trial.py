@@ -194,7 +194,7 @@ def standing(
 def _where(status: Mapping[str, object]) -> str:
     if "stage" not in status:
         return ""
-    if "step" in status and status["stage"] not in ("evaluate", "drive", "score the film", "speed"):
+    if "step" in status:
         steps = f" of {status['steps']}" if "steps" in status else ""
         return f"{status['stage']}, step {status['step']}{steps}"
     return str(status["stage"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from gstalker.data.capture import BACKGROUND
 from gstalker.inspect import facts as facts_of
+from gstalker.inspect import looks
 from gstalker.inspect.facts import gather, head_angles, hear
 from gstalker.inspect.looks import blur
 
@@ -70,6 +74,17 @@ def test_the_synthetic_head_is_measured_as_it_was_made(facts, tiny_capture):
     assert np.nanmedian(facts.looks.plate_levels) <= 2
     assert facts.sound.speech_share > 0.3
     assert facts.size_bytes > 200 * 64 * 64 * 4
+
+
+def test_another_framing_of_a_dark_wall_is_far_from_the_plate():
+    wall = np.full((64, 64, 3), 20, np.uint8)
+    shelves = wall.copy()
+    shelves[:, ::3] = 60  # a third of the pixels: their median stays
+    nobody = np.full((64, 64), BACKGROUND, np.uint8)
+    box = np.array([0, 0, 8, 8])
+    (_, _, same, _), _ = looks._measure(wall, nobody, SimpleNamespace(background=wall), box)
+    (_, _, other, _), _ = looks._measure(shelves, nobody, SimpleNamespace(background=wall), box)
+    assert (same, other) == (0, 40)
 
 
 def test_every_picture_is_read_once(tiny_capture):

@@ -12,7 +12,7 @@ FACE = LAYOUTS["mediapipe478"]
 def filmed(frames=40):
     """A grey face on a wall, 40 pixels between the eyes, wandering; and its landmarks."""
     rng = np.random.default_rng(0)
-    texture = rng.uniform(90, 150, (70, 60, 3))
+    texture = rng.uniform(50, 190, (70, 60, 1)).repeat(3, axis=2)
     pictures, points = [], np.zeros((frames, 478, 2), np.float32)
     for k in range(frames):
         x, y = 20 + k % 7, 15 + k % 5
@@ -38,6 +38,14 @@ def test_a_hand_before_the_mouth_is_noticed_in_its_frames():
     for k in range(10, 16):
         x, y = points[k, CHIN].astype(int)
         pictures[k, y - 35 : y + 5, x - 20 : x + 20] = 20
+    assert np.flatnonzero(flags_of(pictures, points)).tolist() == list(range(10, 16))
+
+
+def test_a_hand_of_the_faces_own_colour_lacks_what_a_face_has():
+    pictures, points = filmed()
+    for k in range(10, 16):
+        x, y = points[k, CHIN].astype(int)
+        pictures[k, y - 35 : y + 5, x - 20 : x + 20] = 120
     assert np.flatnonzero(flags_of(pictures, points)).tolist() == list(range(10, 16))
 
 

@@ -287,8 +287,8 @@ class Export:
                 "mouth is both together"
             )
         if self.capture.meta.get("parser", {}).get("name") == "colour":
-            what = "neck, hair and teeth" if six else "the neck"
-            notes.append(f"parsing: {what} are told by colour; hair below the jaw counts as cloth")
+            what = "neck, hair and teeth are" if six else "the neck is"
+            notes.append(f"parsing: {what} told by colour; hair below the jaw counts as cloth")
         return notes
 
     def _picture(

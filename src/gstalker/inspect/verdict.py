@@ -52,7 +52,7 @@ BLINK_SECONDS = 20.0
 """Talkers blink about 26 times a minute (Bentivoglio et al. 1997), few of them under 3."""
 BLINK_CONTRAST = 10.0
 PLATE_LEVELS = 15.0
-"""From here ``prepare`` calls takes foreign to each other; in the trial light drifts by six."""
+"""From here ``prepare`` calls takes foreign to each other; light drifts by up to 12 in GRID."""
 CUT_OFF_SHARE = 0.2
 MOUTH_SEEN = 1e-4
 """Of the picture, on average over time: below, no mouth interior was found in any frame."""
@@ -280,9 +280,11 @@ def _background(facts: Facts) -> list[Finding]:
     if apart > PLATE_LEVELS:
         text = (
             f"What is behind the person differs from the still plate by {apart:.0f} levels: the "
-            "camera or the background moves, and the head will carry some of it along."
+            "camera or the background moves, or a cut changes the framing, and the head will carry "
+            "some of it along."
         )
-        found.append(Finding("caution", text, "use a video from a fixed camera"))
+        mend = "use a video, or the takes of one, from a fixed camera with one framing"
+        found.append(Finding("caution", text, mend))
     share = float(facts.looks.cut_off.mean()) if len(facts.looks.cut_off) else 0.0
     if share > CUT_OFF_SHARE:
         text = f"The head reaches out of the picture in {share:.0%} of the frames."

@@ -1,4 +1,5 @@
-"""Settings of this process that pay on a CPU, made once by the command line before work begins.
+"""Settings of this process that pay on a CPU, made once by the command line before work begins; and
+its error stream, hushed while others chatter.
 
 A library import must not make them, so a notebook does without. Measured: keeping freed memory
 saves the page faults of every large temporary (5 to 25 % of a training step). OpenMP's waiting is
@@ -8,9 +9,11 @@ left as it is: our kernels share torch's pool, and workers that fall asleep betw
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -41,3 +44,16 @@ def ignore_profiling() -> None:
     """
     if signal.getsignal(signal.SIGPROF) is signal.SIG_DFL:
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what C++ libraries write to the error stream nowhere; exceptions still come through."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from gstalker.prepare.parallel import ordered, quiet
+from gstalker.prepare.parallel import ordered
+from gstalker.process import quiet
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:

@@ -181,7 +181,10 @@ def _read(path: Path, frames: int) -> np.ndarray:
         else:
             values = np.loadtxt(path, delimiter=",", ndmin=1)
     except (OSError, ValueError, EOFError) as error:
-        raise MediaError(f"{path} cannot be read as eye openings ({error}).") from error
+        raise MediaError(
+            f"{path} cannot be read as eye openings ({error}).\n"
+            "  One number a frame is wanted, in the unit of the capture's eye.npy."
+        ) from error
     if values.ndim != 1 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise MediaError(
             f"{path} must hold one number a frame (in the unit of the capture's eye.npy), "

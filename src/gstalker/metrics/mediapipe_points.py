@@ -11,6 +11,7 @@ import numpy as np
 from gstalker import weights
 from gstalker.data.capture import FPS, Capture
 from gstalker.errors import BackendMissing
+from gstalker.process import quiet
 
 MODEL = "face_landmarker"
 
@@ -45,7 +46,8 @@ class MediaPipePoints:
     def begin(self) -> None:
         """Start afresh: MediaPipe follows a face from frame to frame."""
         self.close()
-        self._landmarker = self._vision.FaceLandmarker.create_from_options(self._options)
+        with quiet():
+            self._landmarker = self._vision.FaceLandmarker.create_from_options(self._options)
         self._first = -1
 
     def __call__(self, frame: np.ndarray, index: int) -> np.ndarray:
@@ -58,7 +60,8 @@ class MediaPipePoints:
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame)
         )
         time_ms = (index - self._first) * 1000 // FPS
-        faces = self._landmarker.detect_for_video(picture, time_ms).face_landmarks
+        with quiet():
+            faces = self._landmarker.detect_for_video(picture, time_ms).face_landmarks
         if not faces:
             return np.full((478, 2), np.nan, np.float32)
         return np.array([(p.x, p.y) for p in faces[0]], np.float32) * self._size

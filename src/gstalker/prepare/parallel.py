@@ -5,7 +5,6 @@ Processes are spawned, not forked: MediaPipe's and decord's threads do not survi
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -52,19 +51,6 @@ def ordered(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what C++ libraries write to the error stream nowhere; exceptions still come through."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _start(parent: int) -> None:

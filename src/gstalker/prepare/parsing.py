@@ -14,8 +14,8 @@ import numpy as np
 
 from gstalker.errors import BackendMissing
 from gstalker.face import LAYOUTS
-from gstalker.prepare.parallel import quiet
 from gstalker.prepare.tracking.landmarks import INSTALL
+from gstalker.process import quiet
 
 BACKGROUND, TORSO, HEAD, MOUTH, HAIR, TEETH, NECK = range(7)
 """As ``data.capture`` has them; repeated, for it would bring torch into every worker."""

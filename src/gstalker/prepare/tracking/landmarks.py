@@ -15,8 +15,8 @@ import numpy as np
 
 from gstalker.data.rows import Rows
 from gstalker.errors import BackendMissing
-from gstalker.prepare.parallel import quiet
 from gstalker.prepare.tracking.subject import MOST_FACES, Follower
+from gstalker.process import quiet
 
 POINTS = 478
 INSTALL = "pip install 'gstalker[prepare]'   (Debian also: apt install libegl1 libgles2 libgl1)"

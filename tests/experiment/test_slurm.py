@@ -133,12 +133,12 @@ def experiment(tmp_path, monkeypatch):
     rows = {
         "full": few,
         "no torso field": {**few, "method.deform.torso": None},
-        "longer": {**few, "method.deform.steps": 320},
+        "longer": {**few, "method.deform.steps": 140},
         "diverging": {**few, "method.static.rates.scales": 1e38},
     }
     text = {"config": str(ROOT / "configs/gstalker.yaml"), "common": shared, "rows": rows}
     (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
-    cluster = {"name": "slurm", "minutes": 3, "grace_s": 30, "cpus": 1, "memory_gb": 0.1}
+    cluster = {"name": "slurm", "minutes": 2, "grace_s": 30, "cpus": 1, "memory_gb": 0.1}
     (tmp_path / "slurm.yaml").write_text(yaml.safe_dump(cluster))
     paths = [str(ROOT / "src"), str(Path(__file__).parent), *sys.path]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in paths if p))
@@ -260,7 +260,7 @@ def test_a_preempted_trial_saves_its_step_and_goes_on_when_slurm_runs_it_again(
     rows = yaml.safe_load(Path("ablation.yaml").read_text())
     rows["rows"] = {"full": rows["rows"]["longer"]}
     Path("ablation.yaml").write_text(yaml.safe_dump(rows))
-    monkeypatch.setenv("PAUSE_S", "0.1")
+    monkeypatch.setenv("PAUSE_S", "0.2")
     gstalker("sweep", *words, "--on", "slurm.yaml")
     run = runs_of(experiment / "there")["full"]
     until(lambda: is_at(status_of(run), "deform", 5), 300, "the second stage")

@@ -30,6 +30,7 @@ class AudioTrack:
     ) -> None:
         self.features = torch.as_tensor(features, dtype=torch.float32)
         self.rows_per_frame = rows_per_frame
+        self.segments = segments
         frame_count = segments[-1][1]
         if len(self.features) != frame_count * rows_per_frame:
             raise ValueError(

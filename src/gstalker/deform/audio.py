@@ -20,6 +20,8 @@ from gstalker.deform import kernels
 from gstalker.limits import Count, Whole
 from gstalker.types import AudioWindow
 
+CENTRE = NEIGHBOURS.index(0)
+"""Which of a frame's windows is its own."""
 _SLOPE = 0.02
 """Of every LeakyReLU, as in AD-NeRF's released networks."""
 
@@ -98,6 +100,7 @@ class AudioNet(nn.Module):
         )
         self.attention = _Attention(config.code) if config.smooth else None
         self.eye = nn.Linear(1, config.eye_code) if config.eye_code else None
+        self.code = config.code
         self.dim = config.code + config.eye_code
 
     def forward(
@@ -105,17 +108,19 @@ class AudioNet(nn.Module):
     ) -> Float[Tensor, "B A"]:
         """Codes of a batch of frames; ``smooth=False`` is each frame's own window alone."""
         features = audio.features
-        centre = NEIGHBOURS.index(0)
-        attention = self.attention if smooth else None
-        if attention is None:
-            features = features[:, centre : centre + 1]
-        b, w = features.shape[:2]
-        rows = self.whitening(features).reshape(b * w, ROWS, -1)
-        codes = self.head(_listen(self.window, rows)[:, 0]).view(b, w, -1)
-        code = codes[:, 0] if attention is None else attention(codes)
+        if self.attention is None or not smooth:
+            features = features[:, CENTRE : CENTRE + 1]
+        code = self.listen(self.whitening(features))
         if self.eye is None:
             return code
         return torch.cat([code, torch.tanh(self.eye(eye[:, None]))], dim=1)
+
+    def listen(self, heard: Float[Tensor, "B W T E"]) -> Float[Tensor, "B C"]:
+        """The sound's part of the codes, of whitened windows: all of a frame's, or one."""
+        b, w = heard.shape[:2]
+        rows = heard.reshape(b * w, ROWS, -1)
+        codes = self.head(_listen(self.window, rows)[:, 0]).view(b, w, -1)
+        return codes[:, 0] if w == 1 or self.attention is None else self.attention(codes)
 
 
 class _Attention(nn.Module):

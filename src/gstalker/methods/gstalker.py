@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning as L
 
 from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.rehearsal import Rehearsal
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
@@ -63,6 +64,8 @@ class GSTalker(Portrait):
     def stages(self) -> Sequence[StagePlan]:
         """Static, then deform."""
         static, deform = self.config.static, self.config.deform
+        ears = Rehearsal(self.capture, self.features, deform.rehearsals)
+        first = [ears] if deform.rehearsals else []
         growing = [] if static.densify is None else [Densification(static.densify)]
         return [
             StagePlan(
@@ -73,7 +76,14 @@ class GSTalker(Portrait):
                 "static/handoff.pt",
                 growing,
             ),
-            StagePlan("deform", deform.steps, self._deform, self._leave_model, "deform/model.pt"),
+            StagePlan(
+                "deform",
+                deform.steps,
+                self._deform,
+                self._leave_model,
+                "deform/model.pt",
+                first,
+            ),
         ]
 
     def load(self, folder: Path, *, silent: bool = False) -> Performer:

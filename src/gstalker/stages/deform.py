@@ -22,7 +22,7 @@ from gstalker.deform.place import Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.gaussians.cloud import GaussianCloud
-from gstalker.limits import Amount, Count, Share
+from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
@@ -78,6 +78,9 @@ class DeformConfig:
     """Iterations, one frame each."""
     audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
     """What listens."""
+    rehearsals: Whole = 0
+    """Batches of lip landmarks that the audio net learns from before anything is painted; ours, not
+    the paper's. 400 are right, and pay where the video is short."""
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     """What moves the face."""
     torso: TorsoConfig | None = dataclasses.field(default_factory=TorsoConfig)

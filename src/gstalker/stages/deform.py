@@ -80,7 +80,7 @@ class DeformConfig:
     """What listens."""
     rehearsals: Whole = 0
     """Batches of lip landmarks that the audio net learns from before anything is painted; ours, not
-    the paper's. 400 do; with them the field's rate wants to be half as high."""
+    the paper's. 400 do, with half the field's rate; see :mod:`gstalker.deform.rehearsal`."""
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     """What moves the face."""
     torso: TorsoConfig | None = dataclasses.field(default_factory=TorsoConfig)

@@ -34,6 +34,7 @@ PREPARE_MAY_IMPORT = {
     *(
         "types",
         "errors",
+        "process",
         "files",
         "plugins",
         "face",

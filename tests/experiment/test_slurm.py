@@ -118,9 +118,9 @@ def said(*words):
 
 
 def until(true, seconds, what):
-    deadline = time.monotonic() + seconds
+    deadline, pending = time.monotonic() + seconds, {}
     while not true():
-        release()
+        release(pending)
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.5)
 
@@ -171,11 +171,20 @@ def is_at(status, stage, step):
     return status.get("stage") == stage and status.get("step", 0) >= step
 
 
-def release():
-    """Slurm holds a requeued job for two minutes; not in a test."""
-    for line in said("squeue", "--me", "-h", "-r", "-t", "PENDING", "-o", "%i").splitlines():
-        words = ["scontrol", "update", f"JobId={line}", "StartTime=now"]
-        subprocess.run(words, capture_output=True, check=False)  # it may have started by itself
+def release(pending):
+    """Slurm holds a requeued job for two minutes; not in a test. Nor is it started at once: the node
+    takes a job for revoked that begins in the second in which it ended.
+
+    ``pending``: since when each job is, as far as was seen.
+    """
+    told = said("squeue", "--me", "-h", "-r", "-t", "PENDING", "-o", "%i").splitlines()
+    now = time.monotonic()
+    for gone in pending.keys() - set(told):
+        del pending[gone]
+    for job in told:
+        if now - pending.setdefault(job, now) > 3:
+            words = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
+            subprocess.run(words, capture_output=True, check=False)  # it may have started by itself
 
 
 def ended():

@@ -172,8 +172,8 @@ def is_at(status, stage, step):
 
 
 def release(pending):
-    """Slurm holds a requeued job for two minutes; not in a test. Nor is it started at once: the node
-    takes a job for revoked that begins in the second in which it ended.
+    """Slurm holds a requeued job for two minutes; not in a test. Nor is it started at once: the
+    node takes a job for revoked that begins in the second in which it ended.
 
     ``pending``: since when each job is, as far as was seen.
     """

@@ -37,8 +37,9 @@ def training(path: Path) -> str:
         raise RunError(f"{path} is damaged ({error!r}).") from error
 
     def loss(axes: Any) -> None:
-        axes.plot(*told["loss"], color=LINES[0], lw=1.2)
-        axes.set_yscale("log")
+        few = len(told["loss"][0]) < 3
+        axes.plot(*told["loss"], color=LINES[0], lw=1.2, marker="." if few else None)
+        axes.set_yscale("linear" if few else "log")
         for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             axis_formatter("{x:.3g}")  # matplotlib's powers of ten lose digits as SVG text
 

@@ -1,6 +1,7 @@
 """Something before the mouth is noticed; speaking, turning and dimming are not."""
 
 import numpy as np
+import pytest
 
 from gstalker.face import LAYOUTS
 from gstalker.prepare.tracking.cover import covered
@@ -33,19 +34,12 @@ def test_a_face_that_only_moves_is_not_covered():
     assert not flags_of(*filmed()).any()
 
 
-def test_a_hand_before_the_mouth_is_noticed_in_its_frames():
+@pytest.mark.parametrize("shade", [20, 120], ids=["dark", "of the face's own colour"])
+def test_a_hand_before_the_mouth_is_noticed_in_its_frames(shade):
     pictures, points = filmed()
     for k in range(10, 16):
         x, y = points[k, CHIN].astype(int)
-        pictures[k, y - 35 : y + 5, x - 20 : x + 20] = 20
-    assert np.flatnonzero(flags_of(pictures, points)).tolist() == list(range(10, 16))
-
-
-def test_a_hand_of_the_faces_own_colour_lacks_what_a_face_has():
-    pictures, points = filmed()
-    for k in range(10, 16):
-        x, y = points[k, CHIN].astype(int)
-        pictures[k, y - 35 : y + 5, x - 20 : x + 20] = 120
+        pictures[k, y - 35 : y + 5, x - 20 : x + 20] = shade
     assert np.flatnonzero(flags_of(pictures, points)).tolist() == list(range(10, 16))
 
 

@@ -15,7 +15,7 @@ from gstalker import files
 class Checkpoint(L.Callback):
     """Keeps ``last.ckpt``: written beside its place, then renamed over the one before.
 
-    The last of the callbacks: at an interruption it saves what the others have put in order.
+    Behind the method's callbacks in the list: at an interruption it saves what they put in order.
 
     Args:
         folder: where ``last.ckpt`` lies.

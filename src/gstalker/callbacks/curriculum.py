@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import lightning as L
 
 from gstalker.data.curriculum import Curriculum, Lesson
-from gstalker.data.datamodule import CaptureDataModule, StepSampler
+from gstalker.data.datamodule import StepSampler, data_of
 
 
 class DrawInOrder(L.Callback):
@@ -26,15 +25,11 @@ class DrawInOrder(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Before the frames are asked for."""
-        data = _data(trainer)
+        data = data_of(trainer)
         self._usual = data.sampler
         data.sampler = Curriculum(data.sampler, self.lessons, self.frames_per_step)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """The next stage draws as usual."""
         if self._usual is not None:
-            _data(trainer).sampler = self._usual
-
-
-def _data(trainer: L.Trainer) -> CaptureDataModule:
-    return cast(CaptureDataModule, cast(Any, trainer).datamodule)
+            data_of(trainer).sampler = self._usual

@@ -29,15 +29,16 @@ class Curve(L.Callback):
         self.every_steps = every_steps
         self.rows: list[dict[str, float]] = []
         self._losses: list[Tensor | float] = []  # read when a stretch closes: a GPU need not wait
-        self._looked = 0  # the last step at which validation came to its end
 
     def on_train_start(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Look at the validation frames, if the run ended before it had looked at all of them.
 
         Lightning takes the validation of a step that was saved to be over.
         """
-        step, every = trainer.global_step, trainer.val_check_batch
-        if step > self._looked and trainer.enable_validation and every and step % every == 0:
+        step, every = trainer.global_step, trainer.val_check_batch or 0
+        told = self.rows[-1] if self.rows and self.rows[-1]["step"] == step else {}
+        is_due = bool(step and every) and step % every == 0 and trainer.enable_validation
+        if is_due and not any(name.startswith("val_") for name in told):
             looking = trainer.fit_loop.epoch_loop.val_loop
             looking.restarting = False  # from the first frame
             trainer.validating = True
@@ -56,7 +57,6 @@ class Curve(L.Callback):
         """Add what validation logged to the row of its step."""
         if trainer.sanity_checking:
             return
-        self._looked = trainer.global_step
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val_")}
         if values:
             self._row(trainer.global_step).update(values)
@@ -69,13 +69,11 @@ class Curve(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the open stretch."""
-        losses = [float(loss) for loss in self._losses]
-        return {"rows": self.rows, "losses": losses, "looked": self._looked}
+        return {"rows": self.rows, "losses": [float(loss) for loss in self._losses]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.rows, self._losses = state_dict["rows"], state_dict["losses"]
-        self._looked = state_dict.get("looked", 0)  # checkpoints of earlier versions lack it
 
     def _row(self, step: int) -> dict[str, float]:
         if not self.rows or self.rows[-1]["step"] != step:

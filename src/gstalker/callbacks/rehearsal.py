@@ -9,8 +9,7 @@ import lightning as L
 import numpy as np
 
 from gstalker import face
-from gstalker.data.capture import Capture
-from gstalker.data.windows import AudioTrack
+from gstalker.data.datamodule import data_of
 from gstalker.deform.audio import AudioNet
 from gstalker.deform.rehearsal import lip_shapes, rehearse
 
@@ -23,14 +22,10 @@ class Rehearsal(L.Callback):
     The step's time is counted with it. A run that goes on has rehearsed already.
 
     Args:
-        capture: lips and sound.
-        features: kind of sound features.
         batches: how many.
     """
 
-    def __init__(self, capture: Capture, features: str, batches: int) -> None:
-        self.capture = capture
-        self.features = features
+    def __init__(self, batches: int) -> None:
         self.batches = batches
 
     def on_train_batch_start(
@@ -39,13 +34,10 @@ class Rehearsal(L.Callback):
         """Before the first step."""
         if trainer.global_step:
             return
-        capture, net = self.capture, stage.audio
-        assert isinstance(net, AudioNet)
-        ids, _ = capture.split()
+        assert isinstance(stage.audio, AudioNet)
+        data = data_of(trainer)
+        capture, ids = data.capture, data.train_ids
         ids = ids[np.isfinite(capture.landmarks[ids]).all((1, 2))]
-        track = AudioTrack(
-            capture.features(self.features), capture.rows_per_frame(self.features), capture.segments
-        )
         shapes = lip_shapes(capture.landmarks, face.layout(capture.meta["landmarks"]), ids)
-        told = rehearse(net, track, shapes, ids, self.batches)
+        told = rehearse(stage.audio, data.dataset.track, shapes, ids, self.batches)
         log.info("no rehearsal: too few lips" if told is None else told.sentence())

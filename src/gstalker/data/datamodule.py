@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -131,3 +132,8 @@ def choose_features(capture: Capture, wanted: str) -> str:
         return wanted
     have = capture.meta["features"]
     return next((kind for kind in ("whisper", "mel") if kind in have), sorted(have)[0])
+
+
+def data_of(trainer: L.Trainer) -> CaptureDataModule:
+    """The data module that a trainer was given."""
+    return cast(CaptureDataModule, cast(Any, trainer).datamodule)

@@ -47,8 +47,6 @@ class Rehearsed:
     unexplained: float
     """Of the held-out lips' variance about the mean shape, the share that the sound does not tell;
     1 says nothing."""
-    batches: int
-    """After how many that was."""
 
     def sentence(self) -> str:
         """For people."""
@@ -140,14 +138,16 @@ def _rehearse(
         return (tell(net.listen(heard)) - shapes[frames]).square().sum(1).mean()
 
     variance = shapes[held].square().sum(1).mean()
-    best, state = Rehearsed(float("inf"), 0), net.state_dict()
+    best, state = Rehearsed(float("inf")), net.state_dict()
     for k in range(batches + 1):
         if k % _LOOK_EVERY == 0 or k == batches:
             with torch.no_grad():
                 unexplained = float(error(held) / variance)
             if unexplained < best.unexplained:
-                best = Rehearsed(unexplained, k)
+                best = Rehearsed(unexplained)
                 state = {name: value.clone() for name, value in net.state_dict().items()}
+        if k == batches:
+            break
         adam.zero_grad()
         error(fit[torch.randint(len(fit), (_BATCH,)).numpy()]).backward()
         adam.step()

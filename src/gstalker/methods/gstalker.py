@@ -64,8 +64,7 @@ class GSTalker(Portrait):
     def stages(self) -> Sequence[StagePlan]:
         """Static, then deform."""
         static, deform = self.config.static, self.config.deform
-        ears = Rehearsal(self.capture, self.features, deform.rehearsals)
-        first = [ears] if deform.rehearsals else []
+        ears = [Rehearsal(deform.rehearsals)] if deform.rehearsals else []
         growing = [] if static.densify is None else [Densification(static.densify)]
         return [
             StagePlan(
@@ -82,7 +81,7 @@ class GSTalker(Portrait):
                 self._deform,
                 self._leave_model,
                 "deform/model.pt",
-                first,
+                ears,
             ),
         ]
 

@@ -34,6 +34,12 @@ def test_no_window_hears_across_a_cut(index):
     assert heard.max() < stop * 2
 
 
+def test_a_frames_own_window_can_be_had_alone():
+    sound, ids = track(), np.arange(30)
+    own = sound.windows(ids)[:, NEIGHBOURS.index(0)]
+    assert torch.equal(sound.windows(ids, (0,))[:, 0], own)
+
+
 def test_a_track_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="expected 60 feature rows for 30 frames, but got 59"):
         AudioTrack(np.zeros((59, 3), np.float32), 2, [(0, 30)])

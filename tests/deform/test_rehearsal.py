@@ -1,19 +1,24 @@
 """What the ears learn before anything is painted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scenes import same_for_any_threads
 
+from gstalker import config as configuration
 from gstalker.callbacks.rehearsal import Rehearsal
 from gstalker.data.datamodule import CaptureDataModule
 from gstalker.data.windows import AudioTrack
 from gstalker.deform.audio import AudioConfig, AudioNet, fit_whitening
 from gstalker.deform.rehearsal import lip_shapes, rehearse
+from gstalker.experiment.train import make_method
 from gstalker.face import LAYOUTS
 
 LAYOUT = LAYOUTS["ibug68"]
 FRAMES = 400
+CONFIG = Path(__file__).parents[2] / "configs/gstalker.yaml"
 
 
 def talking(opening, *, scale=1.0, turn=0.0, shift=(0.0, 0.0)):
@@ -126,6 +131,17 @@ def test_too_few_lips_or_still_ones_leave_the_ears_as_they_were(sound, kind):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     assert rehearse(net, track, shapes, ids, 20) is None
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(("said", "batches"), [([], [400]), (["rehearsals=0"], [])])
+def test_gstalker_rehearses_before_it_paints_unless_told_not_to(tiny_capture, said, batches):
+    overrides = [f"capture={tiny_capture.folder}", *(f"method.deform.{text}" for text in said)]
+    method, _ = make_method(configuration.compose(CONFIG, overrides), tiny_capture)
+    ears = {
+        plan.name: [c.batches for c in plan.callbacks if isinstance(c, Rehearsal)]
+        for plan in method.stages()
+    }
+    assert ears == {"static": [], "deform": batches}
 
 
 def test_a_run_rehearses_before_its_first_step_alone(tiny_capture, caplog):

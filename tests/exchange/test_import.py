@@ -355,6 +355,14 @@ def test_one_thing_amiss_is_a_sentence_that_names_it(copied, tmp_path, what):
     assert not (tmp_path / "out" / "capture.json").exists()
 
 
+def test_action_units_amiss_are_told_before_anything_is_written(copied, tmp_path):
+    folder = copied("er-nerf")
+    without_line(31)(folder)
+    with pytest.raises(CaptureError, match="says frame 32 where 31"):
+        imported(folder, tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_ambiguous_is_decided_by_the_key_that_is_named(copied, tmp_path):
     folder = copied("er-nerf")
     without_line(31)(folder)

@@ -241,6 +241,7 @@ ABSENT = {
     "no hash (dense planes)": lambda stage: is_dense(stage.field.encoder),
     "no temporal smoothing": lambda stage: stage.audio.attention is None,
     "no torso field": lambda stage: stage.torso is None,
+    "no rehearsal of the ears (ours)": lambda stage: stage.config.rehearsals == 0,
     "no attention": lambda stage: stage.field.gate is None,
     "no mouth weighting": lambda stage: stage.config.mouth_weight == 0,
     "mean only": lambda stage: set(stage.field.columns) == {"means"},

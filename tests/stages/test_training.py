@@ -235,6 +235,35 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step(data, tmp_path):
         trainer(20, Guard(), Curve(tmp_path / "m.csv")).fit(stage, data)
 
 
+def test_moving_the_face_costs_its_mean_squared_distance(data):
+    stage = deform_stage(data, 4)
+    torch.nn.init.normal_(stage.field.out.weight, std=0.3)
+    batch = next(iter(data.train_dataloader()))
+    with torch.no_grad():
+        outputs = stage.training_step(batch, 0)
+        at_rest = stage.cloud.means[stage.face_index]
+        moved = stage.field(at_rest, stage.codes(batch)[0]).means.norm(dim=1)
+    assert moved.max() > 0.1
+    torch.testing.assert_close(outputs["terms"]["still"], 0.01 * (moved**2).mean())
+    torch.testing.assert_close(outputs["loss"], sum(outputs["terms"].values()))
+
+
+def test_what_need_not_move_comes_to_rest(data):
+    stage = deform_stage(data, 100)
+    torch.nn.init.normal_(stage.field.out.weight, std=0.3)
+    stage.config.still_weight = 100.0
+
+    class Distances(L.Callback):
+        seen: list[float] = []
+
+        def on_train_batch_end(self, trainer, stage, outputs, *args):
+            self.seen.append(float(outputs["terms"]["still"]))
+
+    distances = Distances()
+    trainer(100, distances).fit(stage, data)
+    assert distances.seen[-1] < 0.01 * distances.seen[0]
+
+
 @pytest.mark.parametrize(
     ("box", "wanted"),
     [

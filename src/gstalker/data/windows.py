@@ -6,6 +6,8 @@ a window of ``T`` feature rows centred on it. Rows beyond a take repeat its firs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,10 +54,12 @@ class AudioTrack:
         """Frames that the sound lasts."""
         return len(self._first)
 
-    def windows(self, ids: np.ndarray) -> Tensor:
-        """The windows around frames ``ids [B]``, as ``[B, 8, 16, D]``."""
+    def windows(self, ids: np.ndarray, around: Sequence[int] = NEIGHBOURS) -> Tensor:
+        """The windows around frames ``ids [B]``, as ``[B, 8, 16, D]``; ``around`` says of which
+        frames beside each, ``(0,)`` of itself alone.
+        """
         first, end = self._first[ids][:, None], self._end[ids][:, None]
-        frames = np.clip(ids[:, None] + np.array(NEIGHBOURS), first, end - 1)
+        frames = np.clip(ids[:, None] + np.array(around), first, end - 1)
         r = self.rows_per_frame
         rows = (frames * r + r // 2)[..., None] + np.arange(-ROWS // 2, ROWS // 2)
         rows = np.clip(rows, first[..., None] * r, end[..., None] * r - 1)

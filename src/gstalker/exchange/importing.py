@@ -88,6 +88,22 @@ class Import:
         self.viewmats = self._poses()
         self.sound = Sound(self.folder, self.tree.count, self.config.audio)
         self.notes["features"] = self.sound.files
+        self.units = self._action_units()
+
+    def _action_units(self) -> openface.Table | None:
+        """Rows of ``au.csv``, one a frame; ``None`` without the file."""
+        path = self.folder / "au.csv"
+        table = openface.read(path) if path.exists() else None
+        if self.config.eye == "au45" and (table is None or table.column("AU45_r") is None):
+            raise CaptureError(
+                f"eye=au45 was asked for, but {self.folder} has no au.csv with AU45_r."
+            )
+        if table is None:
+            return None
+        rows = openface.rows_of_frames(table, self.tree.count, self.config.au_rows)
+        return openface.Table(
+            table.header, [row if row else ["nan"] * len(table.header) for row in rows]
+        )
 
     def _check_lens(self) -> None:
         t, size = self.transforms, (self.tree.width, self.tree.height)
@@ -200,26 +216,15 @@ class Import:
         writer.array("eye", self._eye(writer.folder, lids[nearest]).astype(np.float32))
 
     def _eye(self, out: Path, lids: np.ndarray) -> np.ndarray:
-        path = self.folder / "au.csv"
-        wanted = self.config.eye
         (out / "au.csv").unlink(missing_ok=True)
-        if path.exists():
-            table = openface.read(path)
-            rows = openface.rows_of_frames(table, self.tree.count, self.config.au_rows)
-            units = openface.Table(
-                table.header, [r if r else ["nan"] * len(table.header) for r in rows]
-            )
-            openface.write(out / "au.csv", units, units.rows)
-            closing = units.column("AU45_r")
-            if wanted != "landmarks" and closing is not None:
+        if self.units is not None:
+            openface.write(out / "au.csv", self.units, self.units.rows)
+            closing = self.units.column("AU45_r")
+            if self.config.eye != "landmarks" and closing is not None:
                 usual = float(np.median(lids))
-                closing = np.where(units.column("success") == 0, np.nan, closing)
+                closing = np.where(self.units.column("success") == 0, np.nan, closing)
                 self.notes["eye"] = f"AU45 of au.csv; 0 is the lids' usual gap, {usual:.3f}"
                 return openface.eye_opening(closing, usual)
-        if wanted == "au45":
-            raise CaptureError(
-                f"eye=au45 was asked for, but {self.folder} has no au.csv with AU45_r."
-            )
         self.notes["eye"] = "gap between the lids, from the landmarks"
         return lids
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gstalker.data.capture import HEAD, Capture
 from gstalker.data.dataset import FrameDataset
-from gstalker.deform.audio import CENTRE, AudioNet, fit_whitening, spread_codes
+from gstalker.deform.audio import AudioNet, fit_whitening, spread_codes
 from gstalker.errors import CaptureError, ConfigError
 from gstalker.methods import Performer, StagePlan
 from gstalker.rays.box import HeadBox, fit_box
@@ -150,8 +150,8 @@ def fit_sound(net: AudioNet, capture: Capture, features: str, *, spread: bool = 
     by_frame = heard.reshape(-1, rows, heard.shape[1])[train_ids]
     fit_whitening(net, by_frame.reshape(-1, heard.shape[1]))
     if spread:
-        windows = FrameDataset(capture, features).track.windows(_spread(capture, HEARD))
-        spread_codes(net, windows[:, CENTRE])
+        windows = FrameDataset(capture, features).track.windows(_spread(capture, HEARD), (0,))
+        spread_codes(net, windows[:, 0])
 
 
 @torch.no_grad()

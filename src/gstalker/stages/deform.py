@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
-from gstalker.deform.place import Rows, place
+from gstalker.deform.place import WIDTHS, Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.gaussians.cloud import GaussianCloud
@@ -50,8 +50,8 @@ class DeformRates:
     """Of the cloud, about a tenth of stage one's."""
     encoder: Amount = 5e-3
     """Of the hash tables (TalkingGaussian)."""
-    field: Amount = 1e-3
-    """Of the field's MLP; TalkingGaussian has 5e-4."""
+    field: Amount = 5e-4
+    """Of the field's MLP (TalkingGaussian)."""
     audio: Amount = 1.5e-3
     """Of the audio net; TalkingGaussian has 2.5e-3 for its attention part."""
     torso: Amount = 1e-3
@@ -78,9 +78,9 @@ class DeformConfig:
     """Iterations, one frame each."""
     audio: AudioConfig = dataclasses.field(default_factory=AudioConfig)
     """What listens."""
-    rehearsals: Whole = 0
+    rehearsals: Whole = 400
     """Batches of lip landmarks that the audio net learns from before anything is painted; ours, not
-    the paper's. 400 do, with half the field's rate; see :mod:`gstalker.deform.rehearsal`."""
+    the paper's; see :mod:`gstalker.deform.rehearsal`."""
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     """What moves the face."""
     torso: TorsoConfig | None = dataclasses.field(default_factory=TorsoConfig)
@@ -89,6 +89,8 @@ class DeformConfig:
     """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
     mouth_weight: Amount = 0.2
     """Of the mean error in the mouth box, added to the loss."""
+    still_weight: Amount = 0.01
+    """Of the mean squared movement of the face in square centimetres, added to the loss; ours."""
     perceptual: PerceptualConfig | None = None
     """A late patch term; needs the weights of LPIPS, and a tenth of a second a step on a CPU."""
     rates: DeformRates = dataclasses.field(default_factory=DeformRates)
@@ -172,18 +174,25 @@ class DeformStage(L.LightningModule):
 
     def splats(self, camera: Camera, code: Tensor) -> Splats:
         """The cloud as one frame's camera (B = 1) must see it under an audio code ``[A]``."""
+        return self._splats(camera, code)[0]
+
+    def _splats(self, camera: Camera, code: Tensor) -> tuple[Splats, Tensor]:
         torso = None if self.torso is None else self._torso_features(self.torso)
         return self._move(camera.viewmats[0], code, self._face_features(), torso)
 
-    def _moved(self, viewmat: Tensor, code: Tensor, face: Tensor, torso: Tensor | None) -> Splats:
-        """The cloud under a pose and a code, its position features at hand."""
+    def _moved(
+        self, viewmat: Tensor, code: Tensor, face: Tensor, torso: Tensor | None
+    ) -> tuple[Splats, Tensor]:
+        """The cloud under a pose and a code, its position features at hand; what the field said."""
         changes = self.field.answer(face, code)
         shift = None
         if self.torso is not None and torso is not None:
             moved = self.torso.answer(torso, pose_numbers(viewmat, self.rest_viewmat))
             shift = moved, Rows(self.torso_index, self.torso_slot)
         rows = Rows(self.face_index, self.face_slot)
-        return place(self.cloud, viewmat, self.rest_viewmat, changes=(changes, rows), shift=shift)
+        answer = changes, rows
+        splats = place(self.cloud, viewmat, self.rest_viewmat, changes=answer, shift=shift)
+        return splats, changes.values
 
     def fuse(self, backend: str = "inductor") -> DeformStage:
         """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
@@ -235,8 +244,9 @@ class DeformStage(L.LightningModule):
         return torch.cat(pictures).clamp(0, 1)
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
-        """L1 and D-SSIM of the whole frame, and the mouth again."""
-        render = self.render(batch.camera, self.codes(batch)[0], batch.background)
+        """L1 and D-SSIM of the whole frame, the mouth again, and what moving costs."""
+        splats, changes = self._splats(batch.camera, self.codes(batch)[0])
+        render = self.rasterizer(splats, batch.camera, batch.background)
         picture = render.image
         loss = self._loss(
             picture,
@@ -246,12 +256,18 @@ class DeformStage(L.LightningModule):
             box_weight=self.config.mouth_weight,
         )
         terms = {"photometric": loss.detach()}
+        if self.config.still_weight and "means" in self.field.columns:
+            moved = changes[:, self.field.columns["means"] :][:, : WIDTHS["means"]]
+            still = self.config.still_weight * moved.square().sum(1).mean()
+            terms["still"] = still.detach()
+            loss = loss + still
         late = self.config.perceptual
         if late is not None and self.global_step >= late.start_share * self.config.steps:
             patch = patch_around(batch.mouth_box[0].tolist(), late.side, picture.shape[1:3])
             lpips = self._lpips[0].to(picture.device)
-            terms["lpips"] = late.weight * lpips(picture[patch], batch.image[patch]).mean()
-            loss = loss + terms["lpips"]
+            perceived = late.weight * lpips(picture[patch], batch.image[patch]).mean()
+            terms["lpips"] = perceived.detach()
+            loss = loss + perceived
         return {"loss": loss, "render": render, "terms": terms}
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from gstalker.errors import ConfigError, MediaError
 from gstalker.prepare import PrepareConfig, people, source
 from gstalker.prepare.tracking import landmarks
-from gstalker.prepare.view import choose_view, head_box, look_closely, tiles
+from gstalker.prepare.view import _upright, choose_view, head_box, look_closely, tiles
 
 pytest.importorskip("mediapipe")
 
@@ -33,21 +33,22 @@ def model(shared):
 
 
 def film(path, picture, frames=12):
-    """A still, with silence."""
+    """A still, or pictures ``[F, H, W, 3]``, with silence."""
+    pictures = picture if picture.ndim == 4 else np.repeat(picture[None], frames, 0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = (
-            picture.shape[1],
-            picture.shape[0],
+            picture.shape[-2],
+            picture.shape[-3],
             "yuv420p",
         )
         track = container.add_stream("aac", rate=16_000, layout="mono")
-        for _ in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for shown in pictures:
+            frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         sound = av.AudioFrame.from_ndarray(
-            np.zeros((1, frames * 640), np.float32), format="fltp", layout="mono"
+            np.zeros((1, len(pictures) * 640), np.float32), format="fltp", layout="mono"
         )
         sound.sample_rate = 16_000
         container.mux(track.encode(sound))
@@ -133,6 +134,16 @@ def test_a_picture_on_its_side_is_refused_with_the_cure(faces, model, tmp_path, 
     video = film(tmp_path / "turned.mp4", turned)
     with pytest.raises(MediaError, match=f"lies on its .*\n.*{cure}"):
         choose_view(video, PrepareConfig(), model)
+
+
+def test_a_film_on_its_head_is_refused_though_some_of_it_looks_upright(shared, model, tmp_path):
+    with av.open(str(shared / "data" / "video" / "may_5s_512.mp4")) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    overhead = np.ascontiguousarray(np.stack(shown)[::5, ::-1, ::-1])
+    seen = landmarks.look_for_all(list(overhead), model)
+    assert any(_upright(face) for faces in seen for face in faces), "the detector is fooled"
+    with pytest.raises(MediaError, match=r"lies on its head.*\n.*vflip"):
+        choose_view(film(tmp_path / "overhead.mp4", overhead), PrepareConfig(), model)
 
 
 def test_the_subject_is_told_in_pixels_of_the_view(faces, model, tmp_path):

@@ -8,8 +8,8 @@ How well the mouth then follows the sound beyond what all takes share (``mouth_c
 five seeds of the small preset on one minute of GRID at 96 x 96 0.56, 0.62, 0.62, 0.45 and 0.60;
 three without, though half as many steps more, 0.05, 0.46 and 0.12; ridge regression on the sound
 0.66. The field then moves more; with TalkingGaussian's rate and a small price on movement
-(``still_weight``) no Gaussian leaves its place for good, as the mouth's inside did in two of nine
-runs without that price.
+(``still_weight``) no Gaussian left its place for good in these five runs, as the mouth's inside did
+in two of nine without that price.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ Neither changes what is learned: a run without them is the same run, told less o
 from __future__ import annotations
 
 import math
-import resource
 import statistics
 import time
 from collections import deque
@@ -18,6 +17,7 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from gstalker.errors import Diverged
+from gstalker.process import peak_memory_mib
 
 TIMED_STEPS = 200
 """Steps whose median says what a step costs; validation, between two of them, is not in it."""
@@ -91,7 +91,7 @@ class TrialRecord(L.Callback):
                 f"{self.stage}_late_s": round(statistics.fmean(spent[len(spent) // 2 :]), 5),
                 f"{self.stage}_looked_s": round(self.looked_s, 2),
                 f"{self.stage}_parameters": sum(p.numel() for p in learned if p.requires_grad),
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_memory_mib": peak_memory_mib(),
             },
         )
 

@@ -106,6 +106,20 @@ def test_colours_of_somebody_else_are_not_known(capture):
         make_detector("synthetic", other)
 
 
+def test_mediapipes_time_goes_on_where_a_films_poses_go_back(capture, shared, monkeypatch):
+    pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(shared / "data" / "weights"))
+    detector = make_detector("mediapipe", capture)
+    back_and_forth, found = [0, 1, 2, 3, 2, 1, 0, 1], []
+    for indices in (back_and_forth, range(8)):
+        detector.begin()
+        pairs = zip(back_and_forth, indices, strict=True)
+        found.append(np.stack([detector(capture.frame(i), index) for i, index in pairs]))
+    detector.close()
+    assert np.isfinite(found[0]).all()
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.slow
 def test_mediapipe_sees_the_synthetic_speakers_mouth_move(capture, shared, monkeypatch):
     pytest.importorskip("mediapipe", reason="mediapipe is not installed")

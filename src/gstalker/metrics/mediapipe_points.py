@@ -39,7 +39,7 @@ class MediaPipePoints:
         )
         self._size = np.array([capture.width, capture.height], np.float32)
         self._landmarker: Any = None
-        self._first = 0
+        self._first = self._last = -1
         # Its own clean-up would find half of Python gone; by then its executor already is.
         atexit.register(self._forget)
 
@@ -48,10 +48,13 @@ class MediaPipePoints:
         self.close()
         with quiet():
             self._landmarker = self._vision.FaceLandmarker.create_from_options(self._options)
-        self._first = -1
+        self._first = self._last = -1
 
     def __call__(self, frame: np.ndarray, index: int) -> np.ndarray:
-        """Points ``float32 [478, 2]`` in pixels, NaN without a face."""
+        """Points ``float32 [478, 2]`` in pixels, NaN without a face.
+
+        Where ``index`` goes back, as in a film whose poses go back and forth, time goes on.
+        """
         if self._landmarker is None:
             self.begin()
         if self._first < 0:
@@ -59,9 +62,11 @@ class MediaPipePoints:
         picture = self._mediapipe.Image(
             image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(frame)
         )
-        time_ms = (index - self._first) * 1000 // FPS
+        self._last = max(index - self._first, self._last + 1)
         with quiet():
-            faces = self._landmarker.detect_for_video(picture, time_ms).face_landmarks
+            faces = self._landmarker.detect_for_video(
+                picture, self._last * 1000 // FPS
+            ).face_landmarks
         if not faces:
             return np.full((478, 2), np.nan, np.float32)
         return np.array([(p.x, p.y) for p in faces[0]], np.float32) * self._size

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.deform.field import DeformationField, FieldConfig
-from gstalker.deform.place import WIDTHS, Rows, place
+from gstalker.deform.place import Changes, Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.gaussians.cloud import GaussianCloud
@@ -176,23 +176,22 @@ class DeformStage(L.LightningModule):
         """The cloud as one frame's camera (B = 1) must see it under an audio code ``[A]``."""
         return self._splats(camera, code)[0]
 
-    def _splats(self, camera: Camera, code: Tensor) -> tuple[Splats, Tensor]:
+    def _splats(self, camera: Camera, code: Tensor) -> tuple[Splats, Changes]:
         torso = None if self.torso is None else self._torso_features(self.torso)
         return self._move(camera.viewmats[0], code, self._face_features(), torso)
 
     def _moved(
         self, viewmat: Tensor, code: Tensor, face: Tensor, torso: Tensor | None
-    ) -> tuple[Splats, Tensor]:
+    ) -> tuple[Splats, Changes]:
         """The cloud under a pose and a code, its position features at hand; what the field said."""
         changes = self.field.answer(face, code)
         shift = None
         if self.torso is not None and torso is not None:
             moved = self.torso.answer(torso, pose_numbers(viewmat, self.rest_viewmat))
             shift = moved, Rows(self.torso_index, self.torso_slot)
-        rows = Rows(self.face_index, self.face_slot)
-        answer = changes, rows
-        splats = place(self.cloud, viewmat, self.rest_viewmat, changes=answer, shift=shift)
-        return splats, changes.values
+        moving = changes, Rows(self.face_index, self.face_slot)
+        splats = place(self.cloud, viewmat, self.rest_viewmat, changes=moving, shift=shift)
+        return splats, changes
 
     def fuse(self, backend: str = "inductor") -> DeformStage:
         """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
@@ -256,8 +255,8 @@ class DeformStage(L.LightningModule):
             box_weight=self.config.mouth_weight,
         )
         terms = {"photometric": loss.detach()}
-        if self.config.still_weight and "means" in self.field.columns:
-            moved = changes[:, self.field.columns["means"] :][:, : WIDTHS["means"]]
+        moved = changes.deltas().means
+        if self.config.still_weight and moved is not None:
             still = self.config.still_weight * moved.square().sum(1).mean()
             terms["still"] = still.detach()
             loss = loss + still

@@ -8,7 +8,6 @@ import logging
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,12 +68,11 @@ def measure(choices: argparse.Namespace, load: float) -> str:
     if choices.threads:
         torch.set_num_threads(choices.threads)
     bench = harness.Bench(choices.seconds)
-    began_s, stolen_s = time.perf_counter(), harness.stolen_s()
+    clocks = harness.Ticks.now()
     before = yardstick.measure(torch.get_num_threads())
     importlib.import_module(f"benchmarks.{choices.part}").run(choices, bench)
     sticks = yardstick.best(before, yardstick.measure(torch.get_num_threads()))
-    processors_s = (time.perf_counter() - began_s) * (os.cpu_count() or 1)
-    card = harness.machine(load, (harness.stolen_s() - stolen_s) / processors_s)
+    card = harness.machine(load, clocks, harness.Ticks.now())
     record = harness.as_record(shlex.join(choices.typed), card, sticks, bench.results)
     _keep(record, choices)
     parts = [tables.report(record)]

@@ -27,9 +27,11 @@ Counts = dict[str, float | str | None]
 
 WHAT, VERSION = "gstalker benchmarks", 1
 BUSY_LOAD = 0.5
-"""A load average above this before we begin means that somebody else is using the machine."""
+"""A load average above this before we begin warns, in records that do not tell others' share."""
+OTHERS = 0.02
+"""Of the processors' time, a share that other programs took: above this, times carry a warning."""
 STOLEN = 0.01
-"""Of the processors' time, a share that a host took: above this, times are told with a warning."""
+"""Of the processors' time, a share that a host took: above this, times carry a warning."""
 LEAST_REPEATS = 5
 WARM_UP = 3
 
@@ -133,46 +135,71 @@ class Bench:
 # ---------------------------------------------------------------------- files
 
 
-def machine(load: float, stolen: float = 0.0) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Ticks:
+    """Seconds of all processors since they started, at one moment."""
+
+    wall: float
+    ours: float
+    """Of this process and of those that it started and that have ended."""
+    busy: float | None
+    """Of every program; None where the system does not say."""
+    stolen: float = 0.0
+    """Given by a virtual machine's host to others."""
+
+    @classmethod
+    def now(cls, stat: Path = Path("/proc/stat")) -> Ticks:
+        """Read the clocks."""
+        wall = time.perf_counter() * (os.cpu_count() or 1)
+        ours = sum(os.times()[:4])
+        try:
+            # of all processors: user, nice, system, idle, iowait, irq, softirq, steal; see proc(5)
+            told = [int(ticks) for ticks in stat.read_text().splitlines()[0].split()[1:9]]
+        except (OSError, IndexError, ValueError):
+            told = []
+        if len(told) < 8:
+            return cls(wall, ours, None)
+        second = os.sysconf("SC_CLK_TCK")
+        busy = sum(told[:3]) + sum(told[5:7])
+        return cls(wall, ours, busy / second, told[7] / second)
+
+
+def machine(load: float, before: Ticks, after: Ticks) -> dict[str, Any]:
     """The machine's card: what it is, what runs on it, and how far it was left to us.
 
     Args:
         load: its load average before we began.
-        stolen: the share of its processors' time that its host gave to others meanwhile.
+        before: its clocks then.
+        after: its clocks at the end.
     """
     card = machine_card()
     del card["command"]  # the record has it
+    wall = after.wall - before.wall
+    others = None
+    if before.busy is not None and after.busy is not None:
+        others = round(max(after.busy - before.busy - (after.ours - before.ours), 0.0) / wall, 4)
     return {
         **card,
         "load": round(load, 2),
-        "stolen": round(stolen, 4),
+        "others": others,
+        "stolen": round((after.stolen - before.stolen) / wall, 4),
         "date": time.strftime("%Y-%m-%d %H:%M:%S%z"),
     }
-
-
-def load_average() -> float:
-    """Of the last minute."""
-    return os.getloadavg()[0]
-
-
-def stolen_s(stat: Path = Path("/proc/stat")) -> float:
-    """Processor seconds that a virtual machine's host gave to others since it started, or 0."""
-    try:
-        # of all processors: user, nice, system, idle, iowait, irq, softirq, steal; see proc(5)
-        ticks = stat.read_text().splitlines()[0].split()[8]
-        return int(ticks) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError, ValueError):
-        return 0.0
 
 
 def warnings_of(record: dict[str, Any]) -> list[str]:
     """What a reader of a record must know before believing its times."""
     told = []
-    load = record["machine"]["load"]
-    if load > BUSY_LOAD:
+    load, others = record["machine"]["load"], record["machine"].get("others")
+    if others is None and load > BUSY_LOAD:
         told.append(
             f"the load average was {load:.2f} before we began: "
             "something else was running, so times here are upper limits."
+        )
+    if others is not None and others > OTHERS:
+        told.append(
+            f"other programs took {others:.1%} of the processors' time meanwhile: "
+            "times here are upper limits."
         )
     stolen = record["machine"].get("stolen", 0.0)
     if stolen > STOLEN:

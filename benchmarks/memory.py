@@ -2,7 +2,8 @@
 
 Anonymous memory is what the program itself needs; file-backed memory is code and read files, which
 the kernel may drop. Frames are read with ``pread`` and so are in neither: they lie in the kernel's
-own cache. The peak is the kernel's count; the two parts are sampled.
+own cache. The peak is the kernel's high-water mark (``VmHWM``; ``ru_maxrss`` would begin with that of
+the program that starts another); the two parts are sampled.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Peak:
     """Mebibytes."""
 
     resident: float = 0.0
-    """By the kernel's own count, over the whole life of the process."""
+    """By the kernel's own count, up to the last look."""
     anonymous: float = 0.0
     """The most of all samples."""
     file_backed: float = 0.0
@@ -76,24 +77,22 @@ def watch(command: list[str]) -> Peak:
     words = b""
     while True:
         words = (words + (process.stderr.read() or b""))[-2000:]
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
+        if process.poll() is not None:
             break
         for name, kib in parts_of(Path(f"/proc/{process.pid}/status")):
             setattr(peak, name, max(getattr(peak, name), kib / MIB_KIB))
         time.sleep(PAUSE_S)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    words += process.stderr.read() or b""
     process.stderr.close()
     if process.returncode:
         last = words.decode(errors="replace").strip().splitlines()[-1:]
         raise GSTalkerError(f"`{' '.join(command)}` failed: {' '.join(last)}")
-    peak.resident = usage.ru_maxrss / MIB_KIB
     return peak
 
 
 def parts_of(status: Path) -> Iterator[tuple[str, int]]:
-    """KiB of anonymous and file-backed resident memory; nothing where the process is gone."""
-    names = {"RssAnon": "anonymous", "RssFile": "file_backed"}
+    """KiB of resident memory, the most yet and its parts; nothing where the process is gone."""
+    names = {"VmHWM": "resident", "RssAnon": "anonymous", "RssFile": "file_backed"}
     try:
         lines = status.read_text().splitlines()
     except OSError:

@@ -112,16 +112,26 @@ def test_a_busy_machine_is_warned_of(record):
     assert "load average was 1.50" in harness.warnings_of(record)[0]
 
 
+def test_what_others_took_counts_and_not_the_load_that_was_our_own(record):
+    record["machine"] |= {"load": 1.5, "others": 0.01}
+    assert harness.warnings_of(record) == []
+    record["machine"]["others"] = 0.12
+    assert "other programs took 12.0%" in harness.warnings_of(record)[0]
+
+
 def test_a_host_that_took_processor_time_is_warned_of(record):
     record["machine"]["stolen"] = 0.034
     assert "took 3.4%" in harness.warnings_of(record)[0]
 
 
-def test_stolen_time_is_read_where_linux_tells_it(tmp_path):
+def test_the_clocks_of_all_processors_are_read_where_linux_tells_them(tmp_path):
     stat = tmp_path / "stat"
-    stat.write_text("cpu  10 0 20 1000 0 0 0 250 0 0\ncpu0 5 0 10 500 0 0 0 125 0 0\n")
-    assert harness.stolen_s(stat) == 250 / os.sysconf("SC_CLK_TCK")
-    assert harness.stolen_s(tmp_path / "none") == 0
+    stat.write_text("cpu  10 5 20 1000 7 2 1 250 0 0\ncpu0 5 0 10 500 0 0 0 125 0 0\n")
+    second = os.sysconf("SC_CLK_TCK")
+    clocks = harness.Ticks.now(stat)
+    assert (clocks.busy, clocks.stolen) == (38 / second, 250 / second)  # neither idle nor waiting
+    nothing = harness.Ticks.now(tmp_path / "none")
+    assert (nothing.busy, nothing.stolen) == (None, 0.0)
 
 
 def test_a_machine_that_changed_on_the_way_is_warned_of(record):
@@ -130,6 +140,11 @@ def test_a_machine_that_changed_on_the_way_is_warned_of(record):
 
 
 def test_this_machine_has_a_card():
-    told = harness.machine(0.123, 0.01234)
+    before = harness.Ticks(wall=100.0, ours=10.0, busy=40.0, stolen=1.0)
+    after = harness.Ticks(wall=120.0, ours=18.0, busy=53.0, stolen=1.2468)
+    told = harness.machine(0.123, before, after)
     assert (told["load"], told["stolen"]) == (0.12, 0.0123)
+    assert told["others"] == 0.25  # 13 seconds were busy and 8 of them ours, of 20
+    unknown = harness.machine(0.123, harness.Ticks(100.0, 10.0, None), after)
+    assert unknown["others"] is None
     assert {"processor", "kernels", "threads", "packages", "date", "commit"} <= set(told)

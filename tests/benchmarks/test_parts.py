@@ -19,6 +19,7 @@ from benchmarks import (
     step,
     stream,
 )
+from gstalker import process
 from gstalker.encode.frequency import Frequency
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import GSTalkerError
@@ -161,9 +162,9 @@ def test_memory_is_told_apart(tmp_path):
 
 def test_a_process_is_watched_to_its_end():
     hold = "import time; x = bytearray(b'x') * (64 << 20); time.sleep(0.3)"
+    assert process.peak_memory_mib() > 150  # ours, with torch, is not handed on
     peak = memory.watch([sys.executable, "-c", hold])
-    assert peak.resident > 64
-    assert 64 < peak.anonymous <= peak.resident
+    assert 64 < peak.anonymous <= peak.resident < 150
     assert 0 < peak.file_backed < 64
 
 

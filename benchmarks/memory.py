@@ -2,8 +2,8 @@
 
 Anonymous memory is what the program itself needs; file-backed memory is code and read files, which
 the kernel may drop. Frames are read with ``pread`` and so are in neither: they lie in the kernel's
-own cache. The peak is the kernel's high-water mark (``VmHWM``; ``ru_maxrss`` would begin with that of
-the program that starts another); the two parts are sampled.
+own cache. The peak is the kernel's high-water mark (``VmHWM``; ``ru_maxrss`` would begin with that
+of the program that starts another); the two parts are sampled.
 """
 
 from __future__ import annotations

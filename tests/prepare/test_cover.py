@@ -43,6 +43,20 @@ def test_a_hand_before_the_mouth_is_noticed_in_its_frames(shade):
     assert np.flatnonzero(flags_of(pictures, points)).tolist() == list(range(10, 16))
 
 
+def test_a_hand_that_lets_lips_shine_through_counts_beside_frames_where_it_does_not():
+    def held(frames, thin):
+        pictures, points = filmed()
+        for k in frames:
+            x, y = points[k, CHIN].astype(int)
+            part = pictures[k, y - 35 : y + 5, x - 20 : x + 20]
+            part[:] = 100 + (0.09 * (part - 100.0) if k in thin else 0)
+        return flags_of(pictures, points)
+
+    thin = (12, 13)
+    assert not held(thin, thin).any()
+    assert np.flatnonzero(held(range(10, 16), thin)).tolist() == list(range(10, 16))
+
+
 def test_an_open_mouth_is_not_a_hand():
     pictures, points = filmed()
     for k in range(10, 16):

@@ -28,6 +28,9 @@ what it lacks: lips, nostrils, shade. Skin over the mouth has 0.0 to 0.3, mouths
 more on three people; a fourth, whose face is blurred, has less of both and is told by ..."""
 _UNLIKE_LEVELS, _UNLIKE_TIMES = 15.0, 2.0
 """... these, of the differences above: skin over the mouth has 27 levels, 2.9 times the usual."""
+_LESS_LIKE = 0.54
+"""Correlation below which a frame as different as that is covered if one beside it is: a hand stays
+for a while, with 0.15 to 0.45 from frame to frame."""
 
 
 def lower_face(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -69,9 +72,20 @@ def covered(frame: Callable[[int], np.ndarray], points: np.ndarray, ids: np.ndar
     usual = np.median(seen, axis=0)
     away = np.abs(seen - usual).mean((1, 2, 3))
     often = np.median(away)
+    alike = _likeness(seen, usual)
     is_strange = away > max(_LEAST_LEVELS, _USUAL_TIMES * often)
-    is_unlike = _likeness(seen, usual) < _UNLIKE
-    return is_strange | (is_unlike & (away > max(_UNLIKE_LEVELS, _UNLIKE_TIMES * often)))
+    differs = away > max(_UNLIKE_LEVELS, _UNLIKE_TIMES * often)
+    is_sure = is_strange | (differs & (alike < _UNLIKE))
+    return _spread(is_sure, is_sure | (differs & (alike < _LESS_LIKE)), ids)
+
+
+def _spread(is_sure: np.ndarray, may_be: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The sure frames, and all that may be in unbroken rows with them, ``bool [n]``."""
+    breaks = np.flatnonzero((np.diff(ids) != 1) | (np.diff(may_be.astype(int)) != 0)) + 1
+    flags = np.zeros(len(ids), bool)
+    for row in np.split(np.arange(len(ids)), breaks):
+        flags[row] = may_be[row[0]] and is_sure[row].any()
+    return flags
 
 
 def _likeness(seen: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -76,6 +76,15 @@ def test_a_deaf_mouth_is_warned_of_once_and_again_only_if_it_heard_in_between(ti
     assert caplog.text.count("so far the sound is ignored") == 2
 
 
+@pytest.mark.parametrize(("frames", "told"), [(4, True), (40, False)])
+def test_a_verdict_on_few_frames_says_that_they_tell_little(tiny_capture, caplog, frames, told):
+    ids = tiny_capture.split()[0][-frames:]
+    probe = SoundProbe(FrameDataset(tiny_capture, "mel"), ids)
+    validate(probe, Stage(noisy), 60)
+    assert "so far the sound is ignored" in caplog.text
+    assert ("which tell little" in caplog.text) is told
+
+
 def test_a_mouth_is_not_called_deaf_before_it_had_time_to_wake_up(tiny_capture, caplog):
     logged, _ = probed(tiny_capture, noisy, step=10)
     assert logged

@@ -67,10 +67,13 @@ class SoundProbe(L.Callback):
         was_deaf, self._deaf = self._deaf, share >= SILENT_AFTER and not hears(errors)
         if self._deaf and not was_deaf:
             log.warning(
-                "after %d steps the mouth is drawn no better with its own sound than with another "
-                "sentence's (%+.2f dB on %d frames): so far the sound is ignored.\n"
+                "after %d steps the mouth is drawn no better, beyond chance, with its own sound "
+                "than with another sentence's (%+.2f dB on %d frames%s): "
+                "so far the sound is ignored.\n"
                 "  Look whether sound and lips belong together: gstalker inspect %s",
-                *(trainer.global_step, gain, len(self.ids), self.dataset.capture.folder),
+                *(trainer.global_step, gain, len(self.ids)),
+                ", which tell little" if len(self.ids) < FRAMES / 2 else "",
+                self.dataset.capture.folder,
             )
         elif was_deaf and not self._deaf:
             log.info("after %d steps the mouth follows its own sound.", trainer.global_step)

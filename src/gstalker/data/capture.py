@@ -277,6 +277,7 @@ class Capture:
             raise CaptureError(
                 f"{self.folder} has no '{kind}' sound features, only: {', '.join(sorted(kinds))}.\n"
                 f"  Run: {_prepare_hint(self.folder)} audio={kind}\n"
+                "  with features that another program made: audio_features=FILE.npy\n"
                 f"  or set audio.features={sorted(kinds)[0]} where the method's config has it"
             )
         return kinds[kind]

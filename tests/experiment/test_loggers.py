@@ -3,6 +3,7 @@
 import csv
 import json
 import struct
+import time
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_wandb_offline_has_a_run_a_stage_grouped_with_config_media_and_scores(
     folders = {path.name.split("-", 3)[-1]: path for path in run.path.glob("wandb/offline-run-*")}
     assert set(folders) == {f"{run.path.name}-{part}" for part in ("static", "deform", "scores")}
     for name, folder in folders.items():
-        told = record(folder)
+        told = ended(folder)
         assert (told["group"], told["project"]) == ("ablation", "gstalker")
         assert told["config"]["run"] == run.path.name
         assert told["config"]["method"]["name"] == "gstalker"
@@ -71,15 +72,26 @@ def test_wandb_offline_has_a_run_a_stage_grouped_with_config_media_and_scores(
             assert list(folder.glob("files/media/images/preview*.png"))
 
 
+def ended(folder, seconds=60):
+    """The record of a run once it has an end, which wandb's service may write after ``finish``."""
+    for _ in range(10 * seconds):
+        told = record(folder)
+        if told["ended"]:
+            return told
+        time.sleep(0.1)
+    raise AssertionError(f"{folder} has no end")
+
+
 def record(folder):
     """Group, project, config and losses of an offline run, from wandb's own file."""
     from wandb.proto import wandb_internal_pb2
 
     (file,) = folder.glob("run-*.wandb")
-    told = {"config": {}, "losses": []}
+    told = {"config": {}, "losses": [], "ended": False}
     for data in entries(file.read_bytes()):
         one = wandb_internal_pb2.Record()
         one.ParseFromString(data)
+        told["ended"] |= one.HasField("exit")
         if one.run.run_id:
             told["group"], told["project"] = one.run.run_group, one.run.project
         for update in (one.run.config, one.config):

@@ -34,7 +34,10 @@ _LPIPS = "learned distance (LPIPS v0.1) on {}, pictures in [-1, 1], mean over fr
 _LMD = "distance of outer and inner lip points"
 _CENTRED = "; each side's mean subtracted, as ER-NeRF's LMDMeter does"
 _IOD = "; over the true distance of the outer eye corners in that frame"
-_PASTED = "share of 8 x 8 blocks of the {} whose grey is filmed within 1 level (2 if packed)"
+_PASTED = (
+    "share of 8 x 8 blocks of the {}, plain ones left out, whose grey is filmed within 1 level "
+    "(2 if packed)"
+)
 
 METRICS: dict[str, Kind] = {
     "psnr_full": Kind(True, "dB", "mean over frames of each frame's dB; at most 100"),

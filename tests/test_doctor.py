@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import importlib.util
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from gstalker import doctor, weights
 from gstalker.errors import BackendMissing
 from gstalker.methods import METHODS
 from gstalker.native import build, library
+from gstalker.prepare.parsers import PARSERS
 from gstalker.render import RASTERIZERS
 
 
@@ -38,7 +40,36 @@ def test_every_entry_of_every_table_is_told():
     found = {(p.seam, p.name) for p in doctor.parts()}
     assert {("rasterizer", name) for name in RASTERIZERS} <= found
     assert {("method", name) for name in METHODS} <= found
+    assert {("parser", name) for name in PARSERS} <= found
     assert {("sound", "mel"), ("logger", "csv"), ("prepare", "video")} <= found
+
+
+def test_a_name_and_its_state_are_two_words():
+    for told in doctor.parts():
+        assert doctor._row(told).split()[:2] == [told.seam, told.name]
+
+
+def test_syncnet_wants_its_package_first_and_its_weights_then(monkeypatch, tmp_path):
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(tmp_path))
+    spec = importlib.util.find_spec
+    for there, wanted in ((None, "pip install --no-deps syncnet-python"), (True, str(tmp_path))):
+        monkeypatch.setattr(
+            doctor.importlib.util,
+            "find_spec",
+            lambda name, found=there: found if name == "syncnet_python" else spec(name),
+        )
+        assert wanted in part("metric", "sync").missing
+    assert part("metric", "sync").missing.startswith("put syncnet_v2.model and sfd_face.pth into")
+    for file in ("syncnet_v2.model", "sfd_face.pth"):
+        (tmp_path / file).touch()
+    assert part("metric", "sync").missing == ""
+
+
+def test_slurm_is_a_matter_of_the_machine(monkeypatch, without):
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    assert part("cluster", "slurm").missing
+    without("submitit")
+    assert part("cluster", "slurm").missing == "pip install 'gstalker[slurm]'"
 
 
 def test_what_needs_nothing_is_here():

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import platform
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ def parts() -> Iterator[Part]:
     from gstalker.encode import ENCODERS
     from gstalker.methods import METHODS
     from gstalker.metrics.landmarks import DETECTORS
+    from gstalker.prepare.parsers import PARSERS
     from gstalker.render import RASTERIZERS
 
     tables = {
@@ -77,6 +79,7 @@ def parts() -> Iterator[Part]:
         "encoder": ENCODERS,
         "landmarks": DETECTORS,
         "method": METHODS,
+        "parser": PARSERS,
     }
     for seam, table in tables.items():
         yield from _entries(seam, table)
@@ -94,6 +97,9 @@ def parts() -> Iterator[Part]:
         yield Part("sound", kind, "imported only: prepare VIDEO OUT audio_features=FILE.npy")
     for name, packages in _LOGGERS.items():
         yield Part("logger", name, _lack(packages))
+    yield Part("metric", "sync", _no_syncnet())
+    no_slurm = "" if shutil.which("sbatch") and shutil.which("srun") else "a node of a cluster"
+    yield Part("cluster", "slurm", _lack(["submitit"]) or no_slurm)
 
 
 def torchvision_trap() -> str:
@@ -227,6 +233,15 @@ def _no_file(*names: str) -> str:
     return f"its model files, see below: {', '.join(absent)}" if absent else ""
 
 
+def _no_syncnet() -> str:
+    from gstalker.metrics import syncnet
+
+    if importlib.util.find_spec("syncnet_python") is None:
+        return syncnet.INSTALL
+    absent = [f for f in (syncnet.WEIGHTS, syncnet.FACE_WEIGHTS) if weights.named(f) is None]
+    return f"put {' and '.join(absent)} into {weights.folders()[0]}" if absent else ""
+
+
 def _no_model(kind: str) -> str:
     from gstalker.prepare.audio import transformer
 
@@ -252,4 +267,4 @@ def _graphics_libraries() -> str:
 
 def _row(part: Part) -> str:
     state = f"missing    {part.missing}" if part.missing else "here"
-    return f"{part.seam:13}{part.name:13}{state}"
+    return f"{part.seam:13}{part.name:22}{state}"

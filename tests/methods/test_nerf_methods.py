@@ -169,6 +169,26 @@ def test_ad_nerf_begins_with_density_everywhere_whatever_the_seed():
         assert density.min() > 0.01, "a field that is empty everywhere never learns"
 
 
+def test_an_ad_nerf_that_became_empty_hears_who_wants_more_and_nobody_else():
+    torch.manual_seed(0)
+    field = WavedField(8, WavedFieldConfig(hidden=16))
+    torch.nn.init.constant_(field.density.bias, -3.0)
+    places, directions, code = torch.randn(50, 4, 3), torch.randn(50, 3), torch.zeros(8)
+
+    def density():
+        return field(places, directions, code)[0]
+
+    assert density().max() < 1e-5
+    density().sum().backward()  # less is wanted, and there is nothing
+    assert all(p.grad is None or (p.grad == 0).all() for p in field.parameters())
+    optimizer = torch.optim.Adam(field.parameters(), 0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (density() - 1).square().mean().backward()
+        optimizer.step()
+    assert density().min() > 0.5
+
+
 def test_a_method_whose_frames_take_long_is_looked_at_seldom(speck_capture, tmp_path):
     chosen = compose("small/ad_nerf", speck_capture, tmp_path)
     method, _ = make_method(chosen, speck_capture)

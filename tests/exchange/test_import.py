@@ -289,6 +289,10 @@ AMISS = {
         lambda f: swap(f, "ori_imgs/10.lms", "ori_imgs/60.lms"),
         r"ori_imgs/\d+\.lms fits the pose of frame \d+ and not its own",
     ),
+    "maps exchanged": (
+        lambda f: swap(f, "parsing/10.png", "parsing/60.png"),
+        r"parsing/10\.png fits (gt|com)_imgs/60\.jpg and not its own picture",
+    ),
     "poses exchanged": (exchanged_poses, r"\.lms fits the pose of frame \d+ and not its own"),
     "pictures exchanged": (
         lambda f: swap(f, "ori_imgs/10.jpg", "ori_imgs/60.jpg"),
@@ -353,6 +357,52 @@ def test_one_thing_amiss_is_a_sentence_that_names_it(copied, tmp_path, what):
     with pytest.raises(CaptureError, match=sentence):
         imported(folder, tmp_path)
     assert not (tmp_path / "out" / "capture.json").exists()
+
+
+@pytest.mark.parametrize("layout", ["talkinggaussian", "gaussiantalker", "ad-nerf"])
+@pytest.mark.parametrize(
+    "what", ["a picture missing", "a map missing", "landmarks exchanged", "maps exchanged"]
+)
+def test_it_is_named_in_every_layout(copied, tmp_path, layout, what):
+    damage, sentence = AMISS[what]
+    folder = copied(layout)
+    damage(folder)
+    with pytest.raises(CaptureError, match=sentence):
+        imported(folder, tmp_path)
+
+
+def test_rows_of_action_units_beyond_the_last_frame_are_told(copied, tmp_path, caplog):
+    folder = copied("er-nerf")
+    with (folder / "au.csv").open("a") as file:
+        file.write((folder / "au.csv").read_text().splitlines()[-1] + "\n")
+    imported(folder, tmp_path, au_rows="position")
+    assert "au.csv has 101 rows for 100 frames" in caplog.text
+
+
+def test_a_lost_row_of_action_units_is_no_nan_to_who_reads_the_export(copied, tmp_path):
+    folder = copied("er-nerf")
+    without_line(31)(folder)
+    imported(folder, tmp_path, au_rows="frame")
+    report = export_capture(tmp_path / "out", tmp_path / "again", "er-nerf")
+    rows = [line.split(", ") for line in (tmp_path / "again" / "au.csv").read_text().splitlines()]
+    assert len(rows) == 1 + FRAMES
+    lost, before = rows[31], rows[30]  # below the header
+    success, unit = rows[0].index("success"), rows[0].index("AU45_r")
+    assert (lost[0], lost[success], lost[unit]) == ("31", "0", before[unit])
+    assert any("au.csv: 1 rows tell no AU45" in note for note in report.notes)
+
+
+def test_the_mouth_that_landmarks_tell_is_there_for_readers_of_six_colours(
+    copied, speaker, tmp_path
+):
+    imported(copied("er-nerf"), tmp_path)  # four colours say face where the mouth is
+    export_capture(tmp_path / "out", tmp_path / "six", "talkinggaussian")
+    back = import_folder(tmp_path / "six", tmp_path / "back", ImportConfig())
+    first = Capture.open(tmp_path / "out")
+    opened = [i for i in range(FRAMES) if (first.mask(i) == 3).any()]
+    assert opened
+    for i in opened:
+        np.testing.assert_array_equal(back.mask(i) == 3, first.mask(i) == 3)
 
 
 def test_action_units_amiss_are_told_before_anything_is_written(copied, tmp_path):
@@ -424,6 +474,19 @@ def test_features_of_a_smaller_model_of_ours_are_no_file_of_theirs(speaker, tmp_
     report = export_capture(folder, tmp_path / "out", "er-nerf")
     assert not list((tmp_path / "out").glob("aud*.npy"))
     assert any("hubert" in line for line in report.missing)
+
+
+def test_the_symbols_say_which_wav2vec2_it_was(speaker, tmp_path):
+    for symbols, file in ((32, "aud.npy"), (44, "aud_eo.npy")):
+        folder = shutil.copytree(speaker.folder, tmp_path / f"heard{symbols}")
+        rows = np.zeros((2 * FRAMES, symbols), np.float32)
+        np.save(folder / "features" / "wav2vec2.npy", rows)
+        meta = json.loads((folder / "capture.json").read_text())
+        meta["features"]["wav2vec2"] = {"dim": symbols, "rows_per_frame": 2, "chunk_s": 4.0}
+        (folder / "capture.json").write_text(json.dumps(meta))
+        export_capture(folder, tmp_path / f"out{symbols}", "er-nerf")
+        found = [path.name for path in (tmp_path / f"out{symbols}").glob("aud*.npy")]
+        assert found == [file]
 
 
 def test_a_capture_that_was_inspected_can_be_imported_again(copied, tmp_path):

@@ -31,6 +31,8 @@ def found_in(opening):
 
 def test_by_the_clock_there_is_one_blink_a_period(tiny_capture):
     found = found_in(taken(tiny_capture, "period:3"))
+    usual = taken(tiny_capture, f"period:{60 / 26}")
+    np.testing.assert_array_equal(taken(tiny_capture, "period"), usual)
     assert [b.lowest for b in found] == pytest.approx([37 + 75 * k for k in range(20)], abs=1)
 
 
@@ -93,7 +95,7 @@ def test_a_file_without_openings_is_a_sentence(tiny_capture, tmp_path, content):
         taken(tiny_capture, str(path), frames=1)
 
 
-@pytest.mark.parametrize("choice", ["wink", "period", "period:x", "period:0.1", "period:nan"])
+@pytest.mark.parametrize("choice", ["wink", "period:", "period:x", "period:0.1", "period:nan"])
 def test_an_unknown_way_to_blink_is_a_sentence(tiny_capture, choice):
     with pytest.raises(ConfigError, match="blink="):
         blinking.openings(tiny_capture, choice, frames=1)

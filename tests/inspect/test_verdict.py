@@ -108,7 +108,7 @@ CAUTIONS = {
             ],
         ),
         "20% of the frames were dropped, most of them for: no face found",
-        "prepare talk.mp4 captures/me",
+        "prepare BETTER.mp4 captures/NEW",
     ),
     "a small face": (
         lambda g: with_meta(
@@ -157,7 +157,7 @@ CAUTIONS = {
     "no mouth mask": (
         lambda g: with_looks(g, areas=np.tile([0.5, 0.2, 0.3, 0.0], (100, 1))),
         "no mouth interior",
-        "--redo masks",
+        "parser=my_lab.parser:Parser",
     ),
     "no blink": (
         lambda g: dataclasses.replace(g, blinking=Blinking((), 120.0, 0.1, None, 0.001)),
@@ -239,8 +239,27 @@ def test_eyes_that_were_chosen_constant_are_no_fault(good: Facts) -> None:
 
 def test_names_with_spaces_are_quoted_in_commands(good: Facts) -> None:
     spaced = with_meta(good, source={"file": "my talk.mp4", "width": 512})
-    (doubt,) = judge(with_sound(spaced, speech_db=-50.0, floor_db=-80.0))
-    assert doubt.mend.endswith("gstalker prepare 'my talk.mp4' captures/me")
+    (doubt,) = judge(with_meta(spaced, features={"mel": {}}))
+    assert doubt.mend.endswith("gstalker prepare 'my talk.mp4' captures/me audio=whisper")
+
+
+def test_what_was_chosen_is_chosen_again_and_another_film_wants_another_folder(good: Facts) -> None:
+    source = {"path": "films/talk.mp4", "choices": {"face": 2, "eye": "blendshapes"}}
+    chosen = with_meta(good, source=source, sync={"applied_frames": 4.8, "offset_frames": 4.8})
+    assert prepare_command(chosen, "eye=landmarks") == (
+        "gstalker prepare films/talk.mp4 captures/me face=2 --fix-sync eye=landmarks"
+    )
+    (quiet,) = judge(with_sound(chosen, speech_db=-50.0, floor_db=-80.0))
+    assert quiet.mend.endswith(
+        "gstalker prepare BETTER.mp4 captures/NEW face=2 eye=blendshapes --fix-sync"
+    )
+
+
+def test_eyes_are_asked_of_whom_was_not_asked_yet(good: Facts) -> None:
+    unseen = dataclasses.replace(good, blinking=Blinking((), 120.0, 1.0, None, 0.0))
+    for asked, other in (("landmarks", "blendshapes"), ("blendshapes", "landmarks")):
+        (doubt,) = judge(with_meta(unseen, eye={"provider": asked}))
+        assert doubt.mend.endswith(f"eye={other}")
 
 
 def test_an_imported_capture_is_mended_by_import_or_from_the_video_itself(good: Facts) -> None:
@@ -248,7 +267,7 @@ def test_an_imported_capture_is_mended_by_import_or_from_the_video_itself(good: 
     (deaf,) = judge(with_meta(brought, features={"mel": {}}))
     assert deaf.mend.endswith("gstalker import May captures/me audio=whisper")
     (quiet,) = judge(with_sound(brought, speech_db=-50.0, floor_db=-80.0))
-    assert quiet.mend.endswith("then: gstalker import May captures/me")
+    assert quiet.mend.endswith("gstalker prepare BETTER.mp4 captures/NEW")
     assert prepare_command(brought, "focal_px=900") == (
         "gstalker prepare VIDEO captures/NEW focal_px=900"
     )

@@ -61,6 +61,19 @@ def test_uneven_time_stamps_are_obeyed(movie: Movie, reader: str) -> None:
     assert numbers(pictures) == [k % 5 for k in shown]
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_reading_may_begin_where_a_frame_is_held(movie: Movie, reader: str) -> None:
+    if reader == "decord":
+        pytest.importorskip("decord")
+    path = movie(40, stamps=list(range(20)) + list(range(30, 50)))
+    found = source.probe(path)
+    view = video.whole_view(found, 512)
+    for begin in (21, 22, 24, 25):
+        whole = read(path, reader)[begin:]
+        part = np.stack(list(video.pictures(found, view, range(begin, 50), reader)))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(part, whole)
+
+
 def test_nearest_frames_prefers_the_earlier_of_two() -> None:
     times = np.array([1.0, 1.02, 1.06, 1.5])
     assert video.nearest_frames(times, [0, 1, 2, 6, 7, 12]).tolist() == [0, 1, 2, 2, 2, 3]

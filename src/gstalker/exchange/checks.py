@@ -7,6 +7,8 @@ because it fits that other frame better.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ _NOISE_LEVELS = 0.25
 """Below this, two neighbours cannot be told apart."""
 _PLATE_LEVELS = 12.0
 """Mean levels by which the background of a composed picture may differ from ``bc.jpg``."""
+_EDGE_STEP, _EDGE = 2, 5
+"""The silhouette's surroundings are looked at in every second pixel, so many of them wide."""
+_MOST_ODD = 40
+"""Frames that are compared with one another."""
+_EDGE_LEVELS = 1.5
+"""Mean levels more than usual that may be seen there, whatever the usual deviation is."""
 
 
 def scale(points: np.ndarray, viewmats: np.ndarray, lens: Lens) -> None:
@@ -197,6 +205,51 @@ def background_replaced(shown: np.ndarray, plate: np.ndarray, free: np.ndarray, 
             f"{file} differs from bc.jpg by {off:.0f} levels where parsing/ says background: the "
             "background was not replaced, or picture, parsing map or bc.jpg are of another frame."
         )
+
+
+def beside(shown: np.ndarray, plate: np.ndarray, free: np.ndarray) -> float:
+    """How much of a person stands out of a silhouette: mean levels close beside it.
+
+    Args:
+        shown: ``uint8 [H, W, 3]``, composed.
+        plate: ``bc.jpg``.
+        free: ``bool [H, W]``: background by ``parsing``.
+    """
+    from PIL import Image, ImageFilter
+
+    thin = (slice(None, None, _EDGE_STEP), slice(None, None, _EDGE_STEP))
+    person = Image.fromarray((~free[thin]).astype(np.uint8) * 255)
+    edge = np.asarray(person.filter(ImageFilter.MaxFilter(_EDGE))).astype(bool) & free[thin]
+    if not edge.any():
+        return 0.0
+    return float(np.abs(shown[thin][edge].astype(np.float32) - plate[thin][edge]).mean())
+
+
+def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], place: str) -> None:
+    """Were two parsing maps exchanged?
+
+    Args:
+        own: of each frame, :func:`beside` with its own map.
+        other: the same of a first frame's picture and a second one's map.
+        place: folder of the pictures.
+
+    Raises:
+        CaptureError: two maps each fit the other's picture and not their own; names them.
+    """
+    levels = np.array(list(own.values()))
+    if not len(levels):
+        return
+    middle = float(np.median(levels))
+    usual = 1.4826 * float(np.median(np.abs(levels - middle)))
+    limit = middle + max(_OUTLIER_TIMES * usual, _EDGE_LEVELS)
+    odd = sorted((i for i in own if own[i] > limit), key=lambda i: -own[i])[:_MOST_ODD]
+    for i, j in itertools.combinations(odd, 2):
+        if max(other(i, j), other(j, i)) <= min(limit, 0.5 * min(own[i], own[j])):
+            first, second = sorted((i, j))
+            raise CaptureError(
+                f"parsing/{first}.png fits {place}/{second}.jpg and not its own picture, and the "
+                "other way round: the two maps were exchanged."
+            )
 
 
 def _outside(points: np.ndarray, at: np.ndarray) -> float:

@@ -191,7 +191,13 @@ class Export:
         if (capture.folder / "au.csv").exists():
             table = openface.read(capture.folder / "au.csv")
             rows = openface.rows_of_frames(table, capture.frame_count, "position")
-            openface.write(folder / "au.csv", table, [row for i in kept if (row := rows[i])])
+            kept_rows, lost = openface.without_gaps(table, [row for i in kept if (row := rows[i])])
+            openface.write(folder / "au.csv", table, kept_rows)
+            if lost:
+                self.report.notes.append(
+                    f"au.csv: {lost} rows tell no AU45; they repeat the nearest that does, with "
+                    "success 0"
+                )
             return
         open_ratio = float(np.nanmedian(capture.eye[self.posed]))
         table = openface.measured(capture.eye[kept], capture.mouth[kept], open_ratio)
@@ -230,9 +236,9 @@ class Export:
         """Write the sound features that the family knows; returns their kinds."""
         capture, kept = self.capture, self.kept
         written: dict[str, str] = {}
-        for name, kind in windows.KINDS.items():
-            spec = capture.meta["features"].get(name)
-            if spec is None or not kind.describes(spec):
+        for name, spec in capture.meta["features"].items():
+            kind = windows.kind_of(name, spec)
+            if kind is None:
                 continue
             rows = capture.features(name).reshape(capture.frame_count, -1, kind.dim)[kept]
             found = spec.get("imported", {}).get("found_frames", len(kept))
@@ -243,7 +249,7 @@ class Export:
             for file in kind.files:
                 if file not in written:
                     files.write_array(folder / file, entries)
-                    written[file] = name
+                    written[file] = kind.name
         return list(written.values())
 
     # ------------------------------------------------------------------ pictures
@@ -268,12 +274,15 @@ class Export:
             "blurred",
             seam.told(self.seams),
         ]
-        if fine is None:
-            self.report.notes += self._untold()
+        self.report.notes += self._untold(fine)
 
-    def _untold(self) -> list[str]:
-        """What the capture's own parser does not tell, or tells by a guess."""
+    def _untold(self, fine: np.ndarray | None) -> list[str]:
+        """What the capture's parser does not tell, or tells by a guess."""
         tells, six = self.capture.tells, self.layout.dialect == "6-colour"
+        if fine is not None:
+            finer = {"neck": colours.NECK, "hair": colours.HAIR, "teeth": colours.TEETH}
+            there = np.unique(fine[:: max(len(fine) // _SEAMS, 1)])
+            tells = (*tells, *(name for name, number in finer.items() if number in there))
         notes = []
         if "neck" not in tells:
             notes.append(
@@ -301,7 +310,10 @@ class Export:
         points: np.ndarray | None,
     ) -> None:
         frame, quality = self.cut.of(self.capture.frame(index)), self.config.jpg_quality
-        classes = colours.CLASSES[self.capture.parts(index)] if fine is None else fine[index]
+        classes = colours.CLASSES[self.capture.parts(index)]
+        if fine is not None:  # of four colours it does not tell the mouth, which the masks do
+            is_mouth = (classes == colours.INSIDE) & (fine[index] == colours.SKIN)
+            classes = np.where(is_mouth, colours.INSIDE, fine[index])
         classes = self.cut.of(classes)
         pictures.write_jpg(folder / f"ori_imgs/{number}.jpg", frame, quality)
         painted = colours.paint(classes, self.layout.dialect)

@@ -101,6 +101,12 @@ class Import:
         if table is None:
             return None
         rows = openface.rows_of_frames(table, self.tree.count, self.config.au_rows)
+        surplus = len(table.rows) - self.tree.count
+        if surplus > 0:
+            log.warning(
+                "au.csv has %d rows for %d frames; the last %d are not used, as all readers do",
+                *(len(table.rows), self.tree.count, surplus),
+            )
         return openface.Table(
             table.header, [row if row else ["nan"] * len(table.header) for row in rows]
         )

@@ -99,6 +99,27 @@ def rows_of_frames(
     return list(table.rows[:count])
 
 
+def without_gaps(table: Table, rows: Sequence[list[str]]) -> tuple[list[list[str]], int]:
+    """Rows whose AU45 is a number; one that tells none is the nearest that does, ``success`` 0.
+
+    Returns:
+        The rows, and how many were repeated.
+    """
+    closing = Table(table.header, list(rows)).column("AU45_r")
+    if closing is None or np.isfinite(closing).all() or not np.isfinite(closing).any():
+        return list(rows), 0
+    good = np.flatnonzero(np.isfinite(closing))
+    whole = []
+    for k, row in enumerate(rows):
+        near = rows[good[np.abs(good - k).argmin()]]
+        again = [
+            "0" if name == "success" else row[at] if name in ("frame", "timestamp") else near[at]
+            for at, name in enumerate(table.header)
+        ]
+        whole.append(row if np.isfinite(closing[k]) else again)
+    return whole, len(rows) - len(good)
+
+
 def eye_opening(au45: np.ndarray, open_ratio: float) -> np.ndarray:
     """AU45 as an eye opening: ``open_ratio`` at 0, shut at 2 (readers clip there)."""
     return open_ratio * (1 - np.clip(au45, 0, FULL_BLINK) / FULL_BLINK)

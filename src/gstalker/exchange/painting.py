@@ -115,6 +115,7 @@ class Painting:
         if dialect == "4-colour":
             self.notes["mouth"] = "the inside of the mouth is that of the inner lips' landmarks"
         composed = self.tree.composed
+        beside: dict[int, float] = {}
         for i, row in enumerate(classes):
             labels = colours.LABELS[row]
             if dialect == "4-colour":
@@ -127,7 +128,15 @@ class Painting:
                 file = f"{composed}/{i}.jpg"
                 shown = pictures.read(self.tree.folder / file)
                 checks.background_replaced(shown, plate, labels == BACKGROUND, file)
+                beside[i] = checks.beside(shown, plate, labels == BACKGROUND)
             yield labels
+
+        def other(picture: int, silhouette: int) -> float:
+            shown = pictures.read(self.tree.folder / f"{composed}/{picture}.jpg")
+            free = colours.LABELS[classes[silhouette]] == BACKGROUND
+            return checks.beside(shown, plate, free)
+
+        checks.silhouettes_fit(beside, other, composed)
 
     def _inner_lips(self, index: int) -> np.ndarray | None:
         points = self.points[index]

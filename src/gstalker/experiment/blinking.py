@@ -18,11 +18,13 @@ from gstalker.data.capture import FPS, Capture
 from gstalker.errors import ConfigError, MediaError
 
 FILMED, NATURAL, NONE, PERIOD = "filmed", "natural", "none", "period"
-CHOICES = "filmed, natural, period:SECONDS, none, or a .npy or .csv file of openings"
+CHOICES = "filmed, natural, period, period:SECONDS, none, or a .npy or .csv file of openings"
 
 RATE_PER_MINUTE = 26.0
 """Blinks of people in conversation (Bentivoglio et al. 1997, Movement Disorders 12: mean 26; 17 at
 rest, 4.5 when reading)."""
+PERIOD_S = 60 / RATE_PER_MINUTE
+"""Between blinks by the clock, where no seconds are named."""
 _SPREAD = 0.7
 """Of the logarithm of the time between blinks: it is skewed, its deviation about four fifths of its
 mean (Naase et al. 2005, Optometry and Vision Science 82)."""
@@ -92,7 +94,7 @@ def openings(
 
     Args:
         capture: whose eyes.
-        choice: ``filmed``, ``natural``, ``period:SECONDS``, ``none``, or a file.
+        choice: ``filmed``, ``natural``, ``period`` or ``period:SECONDS``, ``none``, or a file.
         seed: of ``natural``; the same seed blinks at the same frames.
         frames: how many a file must hold at least.
 
@@ -100,7 +102,7 @@ def openings(
         ConfigError: there is no such choice.
         MediaError: the file holds no openings.
     """
-    kind, _, value = choice.partition(":")
+    kind, colon, value = choice.partition(":")
     if choice == FILMED:
         return None
     if choice == NATURAL:
@@ -108,7 +110,8 @@ def openings(
     if choice == NONE:
         return repeat(lids(capture).open_level)
     if kind == PERIOD:
-        return lids(capture).openings(periodic(_seconds(choice, value)))
+        every = _seconds(choice, value) if colon else PERIOD_S
+        return lids(capture).openings(periodic(every))
     if Path(choice).suffix.lower() in (".npy", ".csv"):
         return iter(_read(Path(choice), frames).tolist())
     raise ConfigError(f"blink={choice} is no way to blink; choose {CHOICES}.")

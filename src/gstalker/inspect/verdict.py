@@ -83,18 +83,33 @@ def verdict(findings: list[Finding]) -> Verdict:
 
 
 def prepare_command(facts: Facts, *words: str) -> str:
-    """What to type to prepare the capture again, with other choices.
+    """What to type to prepare the capture again, with other choices; those made before are kept.
 
     One that was imported is imported again, with other sound features if asked for; all else was
     chosen by somebody else's program, so the video itself is wanted.
     """
     source = facts.meta.get("source", {})
-    named = str(source.get("file") or "VIDEO")
+    named = str(source.get("path") or source.get("file") or "VIDEO")
     if "imported" not in source:
-        return shlex.join(["gstalker", "prepare", named, str(facts.folder), *words])
+        kept = _chosen(facts, *words)
+        return shlex.join(["gstalker", "prepare", named, str(facts.folder), *kept, *words])
     if all(word.startswith("audio=") for word in words):
         return shlex.join(["gstalker", "import", named, str(facts.folder), *words])
     return shlex.join(["gstalker", "prepare", "VIDEO", "captures/NEW", *words])
+
+
+def other_film(facts: Facts) -> str:
+    """What to type once the film is another one; a capture's folder keeps to its own film."""
+    return shlex.join(["gstalker", "prepare", "BETTER.mp4", "captures/NEW", *_chosen(facts)])
+
+
+def _chosen(facts: Facts, *instead: str) -> list[str]:
+    """What was chosen for the capture, but for what new words choose."""
+    choices = facts.meta.get("source", {}).get("choices", {})
+    anew = {word.partition("=")[0] for word in instead}
+    words = [f"{name}={value}" for name, value in choices.items() if name not in anew]
+    moved = (facts.meta.get("sync") or {}).get("applied_frames")
+    return [*words, *(["--fix-sync"] if moved else [])]
 
 
 # ---------------------------------------------------------------------- one check each
@@ -132,7 +147,7 @@ def _drops(facts: Facts) -> list[Finding]:
         Finding(
             "caution",
             f"{facts.dropped_share:.0%} of the frames were dropped, most of them for: {worst}.",
-            "cut these stretches out of the video, then: " + prepare_command(facts),
+            "cut these stretches out of the video, then: " + other_film(facts),
         )
     ]
 
@@ -175,7 +190,7 @@ def _turning(facts: Facts) -> list[Finding]:
             "caution",
             f"In {share:.0%} of the frames the head is turned by more than {TURNED_DEGREES:.0f} "
             "degrees, where half of the mouth is hidden and its landmarks are guesses.",
-            "cut these stretches out of the video, then: " + prepare_command(facts),
+            "cut these stretches out of the video, then: " + other_film(facts),
         )
     ]
 
@@ -222,7 +237,7 @@ def _sync(facts: Facts) -> list[Finding]:
 
 
 def _loudness(facts: Facts) -> list[Finding]:
-    sound, again = facts.sound, "use a better recording, then: " + prepare_command(facts)
+    sound, again = facts.sound, "use a better recording: " + other_film(facts)
     level = f"{sound.speech_db:.0f} dB below full scale".replace("-", "")
     if sound.speech_db < SILENT_DB:
         return [Finding("fatal", f"The sound is as good as silent ({level}).", again)]
@@ -240,13 +255,13 @@ def _loudness(facts: Facts) -> list[Finding]:
         found.append(Finding("caution", text, again))
     if sound.speech_share < SPEECH_SHARE:
         text = f"Only {sound.speech_share:.0%} of the film has speech in it."
-        found.append(Finding("caution", text, "cut the silence out, then: " + again))
+        found.append(Finding("caution", text, "cut the silence out, then: " + other_film(facts)))
     return found
 
 
 def _mouth(facts: Facts) -> list[Finding]:
     spread = facts.mouth_spread
-    mend = "use a video in which this person speaks, then: " + prepare_command(facts)
+    mend = "use a video in which this person speaks: " + other_film(facts)
     if spread < STILL_MOUTH:
         return [Finding("fatal", "The mouth does not move: there is nothing to learn.", mend)]
     found = []
@@ -255,7 +270,9 @@ def _mouth(facts: Facts) -> list[Finding]:
         found.append(Finding("caution", text, mend))
     if len(facts.looks.areas) and facts.looks.areas[:, 3].mean() < MOUTH_SEEN:
         text = "The masks show no mouth interior in any picture; teeth will not be learned."
-        found.append(Finding("caution", text, prepare_command(facts, "--redo", "masks")))
+        mend = "put a face parser in place of ours: "
+        mend += prepare_command(facts, "parser=my_lab.parser:Parser")
+        found.append(Finding("caution", text, mend))
     return found
 
 
@@ -263,7 +280,9 @@ def _eyes(facts: Facts) -> list[Finding]:
     blinking = facts.blinking
     if facts.eye[facts.usable].std() == 0:  # chosen so, with eye=constant
         return []
-    other = prepare_command(facts, "eye=blendshapes")
+    told_by = (facts.meta.get("eye") or {}).get("provider")
+    instead = "landmarks" if told_by == "blendshapes" else "blendshapes"
+    other = prepare_command(facts, f"eye={instead}")
     if not blinking.blinks and facts.seconds >= BLINK_SECONDS:
         text = f"No blink was seen in {facts.seconds:.0f} s; the head will not learn to blink."
         return [Finding("caution", text, other)]

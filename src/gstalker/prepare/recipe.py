@@ -161,14 +161,19 @@ class Recipe:
     @property
     def mend_command(self) -> str:
         """What to type so that the sound is moved to the lips, all other choices kept."""
-        chosen = [
-            f"{field.name}={getattr(self.config, field.name)}"
-            for field in dataclasses.fields(PrepareConfig)
-            if field.name != "fix_sync" and getattr(self.config, field.name) != field.default
-        ]
+        chosen = [f"{name}={value}" for name, value in self._choices().items()]
         return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen]) + (
             " --fix-sync"
         )
+
+    def _choices(self) -> dict[str, Any]:
+        """What was chosen otherwise than by default; the sound's place is told beside it."""
+        return {
+            field.name: getattr(self.config, field.name)
+            for field in dataclasses.fields(PrepareConfig)
+            if field.name not in ("fix_sync", "workers")
+            and getattr(self.config, field.name) != field.default
+        }
 
     def eye_content(self, model: str) -> str:
         """What the eyes' opening depends on beside the landmarks."""
@@ -307,6 +312,8 @@ class Recipe:
             "people": self.note("people")["people"],
             "source": {
                 "file": self.path.name,
+                "path": str(self.path),
+                "choices": self._choices(),
                 "sha256": self.sha256,
                 "fps": self.source.fps,
                 "width": self.source.width,

@@ -142,22 +142,22 @@ def _by_decord(
 def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     """Nearest frames by time while decoding everything once; broken packets are passed over."""
     at = source.start_s + np.asarray(wanted) / FPS
-    k, picture, last_s = 0, None, -np.inf
+    k, shown, last_s = 0, None, -np.inf
+    picture: np.ndarray | None = None  # of the frame shown; converting is slow, so late
     for time_s, frame in _decoded(source):
         if time_s <= last_s:
             continue
-        while picture is not None and k < len(at) and at[k] - last_s <= time_s - at[k] + _TIE_S:
+        while shown is not None and k < len(at) and at[k] - last_s <= time_s - at[k] + _TIE_S:
+            picture = _upright(shown) if picture is None else picture
             yield picture
             k += 1
         if k == len(at):
             return
-        # Converting is the slow part: only frames that some wanted time may be nearest to.
-        near = time_s + 2 / FPS >= at[k] or picture is None
-        picture = _upright(frame) if near else picture
-        last_s = time_s
-    if picture is None:
+        shown, picture, last_s = frame, None, time_s
+    if shown is None:
         raise MediaError(f"{source.path} holds no frame that can be decoded.")
     for _ in range(k, len(at)):
+        picture = _upright(shown) if picture is None else picture
         yield picture
 
 

@@ -26,6 +26,9 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--fix-sync", action="store_true", help="move the sound to the lips; same as fix_sync=true"
     )
+    verb.add_argument(
+        "--face", metavar="N", help="whose face, counted from 1 at the left; same as face=N"
+    )
     takes_overrides(verb)
 
     verb = add_verb(verbs, "import", _import, "turn a data set of AD-NeRF's family into a capture")
@@ -55,6 +58,7 @@ def _prepare(args: argparse.Namespace) -> None:
     from gstalker import config, prepare
 
     fix = ["fix_sync=true"] if args.fix_sync else []
+    fix += [f"face={args.face}"] if args.face else []
     choices = config.from_overrides(prepare.PrepareConfig, [*args.overrides, *fix])
     prepare.prepare(args.video, args.out, choices, redo=args.redo)
     print(f"Next: gstalker inspect {shlex.quote(str(args.out))}")

@@ -84,6 +84,17 @@ class Heard:
     """Entries in the file, N."""
 
 
+def kind_of(name: str, spec: Mapping[str, Any]) -> Kind | None:
+    """The kind that a capture's features of a kind's name are; ``None``: no kind of the family's.
+
+    ``wav2vec2`` may be any model of that name: with 44 symbols it is the one of Esperanto.
+    """
+    if name not in KINDS:
+        return None
+    alike = (kind for kind in (KINDS[name], *KINDS.values()) if kind.describes(spec))
+    return next(alike, None)
+
+
 def recognise(shape: tuple[int, ...], file: str) -> Kind:
     """The kind that an array of this shape is.
 

@@ -1,6 +1,8 @@
 """Somebody else's pictures: which frames they show, what is refused, and what the scores say."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -213,6 +215,19 @@ def test_pictures_whose_colours_are_not_told_are_refused(
         picture.save(tmp_path / "theirs" / f"{i:04d}.png")
     with pytest.raises(MediaError, match=message):
         score_foreign(tmp_path / "theirs", capture.folder, "theirs", None, QUICK)
+
+
+def test_sixteen_bits_of_each_colour_are_not_cut_to_eight(tmp_path):
+    def part(name, data):
+        told = name + data
+        return struct.pack(">I", len(data)) + told + struct.pack(">I", zlib.crc32(told))
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)  # 4 x 4 of 16 bits, RGB
+    lines = b"".join(b"\0" + struct.pack(">12H", *[40_000] * 12) for _ in range(4))
+    packed = [part(b"IHDR", header), part(b"IDAT", zlib.compress(lines)), part(b"IEND", b"")]
+    (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    with pytest.raises(MediaError, match="more than 8 bits"):
+        list(look(tmp_path, ScoreConfig()).stream())
 
 
 def test_an_opaque_fourth_channel_changes_nothing(tmp_path):

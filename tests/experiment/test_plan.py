@@ -326,6 +326,12 @@ def test_a_trial_is_trained_scored_driven_and_timed_and_then_nothing_is_left(
     run_trial(trial.run.path, speech=trial.speech, speed=True)
     made.pop(trial.run.claim_path)
     assert all(path.stat().st_mtime_ns == when for path, when in made.items())
+    write_wav(speech, synthetic_voice(1.0, seed=98))  # of the same name, and another sound
+    assert launch.of(trial).state != "done"
+    run_trial(trial.run.path, speech=trial.speech, speed=True)
+    again = files.read_json(trial.run.driven_scores_path(str(speech)))
+    assert again["protocol"]["speech_sha256"] == files.sha256(speech)
+    assert launch.of(trial).state == "done"
 
 
 def test_a_run_that_was_trained_by_hand_is_only_scored(experiment, tmp_path):

@@ -77,6 +77,7 @@ def test_a_head_that_is_too_still_and_lost_faces_are_warned_of():
     assert "0.30 times" in told[0]
     assert "20% of the frames" in told[1]
     assert row_cautions("ours", {"jitter_eyes_mediapipe": {"value": "n/a", "reason": "x"}}) == []
+    assert len(row_cautions("ours", row, poses_known=True)) == 1  # drawn here: only blurred
 
 
 def test_faces_missed_are_counted_per_row(capture, tmp_path):

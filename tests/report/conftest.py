@@ -58,8 +58,13 @@ def make_run(tmp_path):
         keys = {"capture": str(folder_of or f"captures/{capture}"), "seed": seed}
         config = dataclasses.replace(_composed(tuple(overrides)), **keys)
         configuration.save(config, folder / "config.yaml")
-        machine = {"machine": "x86_64", "cores": 2, "threads": 2, "kernels": "avx2"}
-        start = {**machine, "commit": "0123456789abcdef", "packages": {"torch": "2.13.0"}}
+        machine = {"machine": "x86_64", "processor": "Abacus 2", "cores": 2, "threads": 2}
+        start = {
+            **machine,
+            "kernels": "avx2",
+            "commit": "0123456789abcdef",
+            "packages": {"torch": "2.13.0"},
+        }
         files.write_json(folder / "provenance.json", {"starts": [start]})
         status = {"state": "done", "static_minutes": 3.0, "deform_minutes": 11.5}
         files.write_json(folder / "status.json", status)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from gstalker.errors import ConfigError
+from gstalker.metrics import vocabulary
 from gstalker.report import reported
+from gstalker.report.cells import printed
+from gstalker.report.formats import number
 from gstalker.report.reported import FIELDS, choose, read
 
 FILES = sorted((Path(__file__).parents[2] / "experiments" / "reported").glob("*.csv"))
@@ -56,6 +60,16 @@ def test_figures_are_those_that_the_papers_print():
     assert _value("DEGSTalk", "fps", "EmbedTalk", note="RTX 2060").value == 37
     size = _value("Wav2Lip", "size", "ER-NeRF (ICCV")
     assert (size.bound, size.value) == (">", 400)
+
+
+def test_a_range_says_so_where_a_paper_prints_only_a_bound():
+    column = vocabulary.REPORTED["size"]
+    theirs = [f for f in choose(["all"]) if (f.method, f.metric) == ("Wav2Lip", "size")]
+    assert number(printed(theirs, column), column) == "50.0–>400.0"
+    alone = [f for f in theirs if f.bound]
+    assert number(printed(alone, column), column) == ">400.0"
+    below = [dataclasses.replace(f, bound="<" if f.value == 50 else "") for f in theirs]
+    assert number(printed(below, column), column) == "<50.0–400.0"
 
 
 def test_times_of_any_unit_become_minutes():

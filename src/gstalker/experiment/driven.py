@@ -46,6 +46,7 @@ def score_driven(
     told = {
         "protocol": {
             "speech": Path(speech).name,
+            "speech_sha256": files.sha256(Path(speech)),
             "frame_count": film.count,
             "codec": film.codec,
             "landmarks": protocol.landmarks,

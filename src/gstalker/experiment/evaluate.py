@@ -70,7 +70,7 @@ def evaluate(run: RunFolder | str | Path, where: Sequence[str] = ()) -> dict[str
     dataset = FrameDataset(capture, features)
     _, test_ids = capture.split()
     whole = Capture.open(config.capture)  # regions do not depend on how much was trained on
-    found = sheet.Sheet(Scorer(whole, test_ids, protocol))
+    found = sheet.Sheet(Scorer(whole, test_ids, protocol), poses_known=True)
     for name, pictures in _rows(method.load, run.path, dataset, test_ids):
         shown = tqdm(pictures, total=len(test_ids), desc=name, unit="frame")
         kept = _keep(shown, test_ids, run.frames_path) if name == "ours" else shown

@@ -112,7 +112,7 @@ def _read(file: Path) -> np.ndarray:
 
 def _refuse_kind(picture: Image.Image, file: Path) -> None:
     """Refuse pictures whose 8 bits of red, green and blue are not told."""
-    if picture.mode[:1] in "IF":
+    if picture.mode[:1] in "IF" or _bits_of_png(file) > 8:
         raise MediaError(
             f"{file} has more than 8 bits; the capture's frames have 8.\n"
             "  Convert the pictures to 8 bits, and say how in your paper."
@@ -122,6 +122,14 @@ def _refuse_kind(picture: Image.Image, file: Path) -> None:
             f"{file} is transparent in places, and what lies behind it is not known.\n"
             "  Put the pictures over their background first."
         )
+
+
+def _bits_of_png(file: Path) -> int:
+    """Bits of a colour in a png's header, which Pillow reads as 8 of each colour; else 8."""
+    with file.open("rb") as opened_file:
+        head = opened_file.read(25)
+    is_png = head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR"
+    return head[24] if is_png and len(head) == 25 else 8
 
 
 def _video(path: Path, protocol: Protocol) -> Foreign:

@@ -88,7 +88,7 @@ def _run(
         evaluate(run, [*where, *measure])
         run.record("running", evaluate_s=round(time.monotonic() - began, 1))
     for path in speech:
-        if not run.driven_path(path).exists():
+        if not is_driven(run, path):
             run.record("running", stage="drive")
             drive(run, path, run.driven_path(path), where)
         if not is_heard(run, path, measure):
@@ -107,7 +107,7 @@ def is_finished(
     measure = list(measure)
     return (
         is_scored(run, measure)
-        and all(run.driven_path(s).exists() and is_heard(run, s, measure) for s in speech)
+        and all(is_heard(run, s, measure) for s in speech)
         and (not speed or run.speed_path.exists())
     )
 
@@ -117,9 +117,21 @@ def is_scored(run: RunFolder, measure: Iterable[str] = ()) -> bool:
     return _has_asked(run.scores_path, measure)
 
 
+def is_driven(run: RunFolder, speech: str) -> bool:
+    """Whether there is a film of this very sound; another file may have had its name."""
+    path = run.driven_scores_path(speech)
+    if not (path.exists() and run.driven_path(speech).exists()):
+        return False
+    told = files.read_object(path).get("protocol", {})
+    if "speech_sha256" not in told:  # made before it was kept
+        return bool(told.get("speech") == Path(speech).name)
+    return bool(told["speech_sha256"] == files.sha256(Path(speech)))
+
+
 def is_heard(run: RunFolder, speech: str, measure: Iterable[str] = ()) -> bool:
     """Whether the film of a speech was scored, in all that can be asked of a film."""
-    return _has_asked(run.driven_scores_path(speech), _of_films(measure))
+    wanted = _of_films(measure)
+    return is_driven(run, speech) and _has_asked(run.driven_scores_path(speech), wanted)
 
 
 def _of_films(measure: Iterable[str]) -> list[str]:

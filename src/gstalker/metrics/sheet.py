@@ -37,10 +37,13 @@ class Sheet:
 
     Args:
         scorer: scores them.
+        poses_known: the frames were drawn here, with the capture's own poses; a still head is then
+            a blurred one, and no trick.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, *, poses_known: bool = False) -> None:
         self.scorer = scorer
+        self.poses_known = poses_known
         self.rows: dict[str, Scores] = {}
         self.cautions: list[str] = []
         """Of what no figure shows; those of the rows are added."""
@@ -60,7 +63,8 @@ class Sheet:
             if "mouth_opening" in values:
                 misses[name] = int((~np.isfinite(values["mouth_opening"])).sum())
         cautions = list(self.cautions)
-        cautions += [text for name, row in self.rows.items() for text in row_cautions(name, row)]
+        for name, row in self.rows.items():
+            cautions += row_cautions(name, row, poses_known=self.poses_known)
         names = list(dict.fromkeys(metric for row in self.rows.values() for metric in row))
         return {
             "protocol": {**record, "landmark_misses": misses, "cautions": cautions},
@@ -173,7 +177,9 @@ def _flat(array: Any, kinds: str) -> np.ndarray:
     return array
 
 
-def row_cautions(name: str, row: Mapping[str, dict[str, Any]]) -> list[str]:
+def row_cautions(
+    name: str, row: Mapping[str, dict[str, Any]], *, poses_known: bool = False
+) -> list[str]:
     """What a reader of a row's figures should know, as sentences without a full stop."""
     told = []
     for metric, part in (("pasted_head", "head"), ("pasted_torso", "torso")):
@@ -182,7 +188,7 @@ def row_cautions(name: str, row: Mapping[str, dict[str, Any]]) -> list[str]:
             told.append(f"{name}: {share:.0%} of the {part} looks filmed, not rendered")
     for metric, entry in row.items():
         shaking = entry.get("mean", 1.0)
-        if metric.startswith("jitter_eyes_") and shaking < STILL_EYES:
+        if metric.startswith("jitter_eyes_") and shaking < STILL_EYES and not poses_known:
             told.append(
                 f"{name}: the head shakes {shaking:.2f} times as much as the filmed one, as where "
                 "poses are smoothed at test"

@@ -81,12 +81,14 @@ def printed(figures: Sequence[Figure], column: Column) -> Cell:
     mine = fitting(figures, column)
     if not mine:
         return Cell(gaps=("not printed",))
-    low, high = min(f.amount for f in mine), max(f.amount for f in mine)
+    ends = sorted(mine, key=lambda f: f.amount)
+    low, high = ends[0].amount, ends[-1].amount
+    bound = ">" if ends[-1].bound == ">" else "<" if ends[0].bound == "<" else ""
     sources = sorted({f.source for f in mine})
     return Cell(
         mean=low,
         high=high if high > low else None,
-        bound=mine[0].bound if high == low else "",
+        bound=bound,
         runs=len({f.paper for f in mine}),
         protocol="" if high > low else "reported " + "; ".join(sources),
         gaps=(),

@@ -77,5 +77,5 @@ def _entry(value: Any, machine: dict[str, Any], lacking: str) -> Entry:
 
 def _card(told: Any, device: str) -> dict[str, Any]:
     machine = told if isinstance(told, dict) else {}
-    names = ("machine", "cores", "threads", "kernels")
+    names = ("machine", "processor", "cores", "threads", "kernels")
     return {"device": device, **{name: machine.get(name) for name in names}}

@@ -23,10 +23,12 @@ def number(cell: Cell, column: Column) -> str:
     """A cell's figure with its spread, without marks: ``29.26 ± 0.37``; ``n/a``; ``30.4–33.1``."""
     if cell.mean is None:
         return "n/a"
-    low = f"{cell.bound}{cell.mean:.{column.digits}f}"
-    if cell.high is not None:
+    low = f"{cell.mean:.{column.digits}f}"
+    if cell.high is not None and f"{cell.high:.{column.digits}f}" != low:
         high = f"{cell.high:.{column.digits}f}"
-        return low if high == low else f"{low}–{high}"
+        # beyond the end that it is printed at: a bound from below is the upper end
+        return f"{low}–>{high}" if cell.bound == ">" else f"{cell.bound}{low}–{high}"
+    low = f"{cell.bound}{low}"
     return low if cell.spread is None else f"{low} ± {cell.spread:.{column.digits}f}"
 
 

@@ -219,25 +219,17 @@ def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("preset", "fewer", "hears"),
-    [
-        ("er_nerf", {"head.steps": 2000, "lips.steps": 300, "torso.steps": 400}, True),
-        ("ad_nerf", {"head.steps": 1200, "torso.steps": 400}, False),  # its sound takes longer
-    ],
-)
-def test_a_small_preset_beats_its_controls_on_unseen_frames(preset, fewer, hears, tmp_path):
-    """With a part of its steps; over the whole frame, so with its torso."""
+def test_er_nerfs_small_preset_beats_its_controls_on_unseen_frames(tmp_path):
+    """With a part of its steps. AD-NeRF's takes minutes; docs/comparison.md has it."""
+    fewer = ("method.head.steps=2000", "method.lips.steps=300", "method.torso.steps=400")
     capture = make_synthetic_capture(tmp_path / "syn", seconds=24, size=64, takes=1)
     where = [f"capture={capture.folder}", f"runs={tmp_path}"]
-    steps = [f"method.{key}={value}" for key, value in fewer.items()]
-    chosen = config.compose(CONFIGS / "small" / f"{preset}.yaml", [*where, *steps])
+    chosen = config.compose(CONFIGS / "small" / "er_nerf.yaml", [*where, *fewer])
     rows = evaluate(train(chosen))["rows"]
 
     def mean(row, metric):
         return rows[row][metric]["mean"]
 
     for metric in ("psnr_full", "psnr_head", "psnr_mouth"):
-        assert mean("ours", metric) > mean("mean_frame", metric) + 3 * hears
-    if hears:
-        assert mean("ours", "mouth_corr") > mean("shuffled_audio", "mouth_corr") + 0.1
+        assert mean("ours", metric) > mean("mean_frame", metric) + 3
+    assert mean("ours", "mouth_corr") > mean("shuffled_audio", "mouth_corr") + 0.1

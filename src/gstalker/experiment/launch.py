@@ -1,7 +1,8 @@
 """Trials are started: here in processes of their own, or on Slurm as a job array through submitit.
 
-Either way a trial is the command ``gstalker trial RUN``, so the numbers cannot depend on where it
-ran, and what it says goes to ``trial.log`` in its folder.
+Either way a trial is the command ``gstalker trial RUN``, so the numbers do not depend on where it
+ran (but for the number of threads, see ``reproduce``), and what it says goes to ``trial.log`` in
+its folder.
 """
 
 from __future__ import annotations

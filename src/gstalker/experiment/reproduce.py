@@ -1,7 +1,9 @@
 """Make a run again, and say in what the two differ.
 
-On a CPU, the same config, capture and program give the same numbers, bit for bit, whatever the
-number of threads; another processor's instruction set or another torch may round otherwise.
+On a CPU, the same config, capture and program give the same numbers, bit for bit: GSTalker's
+whatever the number of threads, the other methods' on as many threads as before (torch sums the
+gradients of their wide layers by thread). Another processor's instruction set or another torch may
+round otherwise.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class Result:
         """Milliseconds for one of it; none for memory."""
         if self.unit.endswith("/s"):
             return 1e3 / self.value if self.value else None
-        return {"ms": self.value, "s": self.value * 1e3}.get(self.unit)
+        in_ms = {"ms": 1.0, "s": 1e3, "min": 6e4}
+        return self.value * in_ms[self.unit] if self.unit in in_ms else None
 
 
 def repeat(

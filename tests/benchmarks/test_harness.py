@@ -61,7 +61,8 @@ def test_a_rate_is_that_of_the_median_step():
 
 
 @pytest.mark.parametrize(
-    ("unit", "value", "wanted"), [("ms", 3.0, 3.0), ("s", 3.0, 3000.0), ("MiB", 3.0, None)]
+    ("unit", "value", "wanted"),
+    [("ms", 3.0, 3.0), ("s", 3.0, 3000.0), ("min", 3.0, 180_000.0), ("MiB", 3.0, None)],
 )
 def test_every_unit_but_memory_is_a_time(unit, value, wanted):
     assert Result("key", "title", unit, value).time_ms == wanted

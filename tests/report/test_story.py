@@ -151,6 +151,16 @@ def test_what_was_not_left_behind_is_said(run):
     well_formed(text)
 
 
+def test_curves_stand_in_the_order_of_training(run):
+    files.write_json(run / "status.json", {"state": "done", "torso_minutes": 1, "face_minutes": 2})
+    for stage in STAGES:
+        shutil.rmtree(run / stage)
+    for stage in ("face", "torso"):
+        files.write_text(run / stage / "metrics.csv", "step,loss\n1,0.5\n2,0.4\n")
+    text = story.write([run]).read_text()
+    assert 0 < text.index("<p>torso</p>") < text.index("<p>face</p>")
+
+
 def test_a_capture_that_moved_or_changed_is_said_and_can_be_named(run, tiny_capture, tmp_path):
     moved = shutil.copytree(tiny_capture.folder, tmp_path / "moved")
     text = story.write([run], tmp_path / "a.html", [f"capture={tmp_path / 'none'}"]).read_text()

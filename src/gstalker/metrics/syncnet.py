@@ -1,8 +1,9 @@
 """Sync-C and Sync-D: does the mouth fit the sound, as SyncNet (Chung and Zisserman 2016) hears it.
 
 The network and the face finder are the ``syncnet-python`` package's, their weights the authors'
-own; everything between is done here as ``run_pipeline.py`` and ``SyncNetInstance`` of
-joonson/syncnet_python do it, but for one thing: frames are not packed as video and JPEG on the way.
+own. Crops, MFCC, windows and offsets are made here as ``run_pipeline.py`` and ``SyncNetInstance``
+of joonson/syncnet_python make them. Frames are not packed as video and JPEG on the way, and there
+is one person and no cut: each frame's surest face is taken, where they join theirs by overlap.
 The offset is searched, so a constant delay of up to 15 frames costs nothing: read ``sync_offset``.
 """
 

@@ -93,7 +93,12 @@ def _run(run: RunFolder, where: Sequence[str]) -> str:
 
 
 def _training(run: RunFolder) -> str:
-    found = sorted(run.path.glob("*/metrics.csv"), key=lambda p: p.parent.name != "static")
+    # A stage's minutes are recorded when it ends, so in the order of training.
+    ended = [key.removesuffix("_minutes") for key in run.status() if key.endswith("_minutes")]
+    order = {name: k for k, name in enumerate(ended)}
+    found = sorted(
+        run.path.glob("*/metrics.csv"), key=lambda p: (order.get(p.parent.name, len(order)), p)
+    )
     plots = [f"<p>{html.escape(p.parent.name)}</p>{curves.training(p)}" for p in found]
     return "".join(plots) or _gap("no stage left a metrics.csv")
 

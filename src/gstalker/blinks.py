@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, signal
 
 FPS = 25
 _AROUND_S = 1.0
@@ -109,14 +109,12 @@ def find(opening: np.ndarray, usable: np.ndarray, segments: Sequence[tuple[int, 
 
 
 def _in_one_run(part: np.ndarray, first: int) -> list[Blink]:
-    from scipy.signal import find_peaks  # half a second, which `drive` does without
-
     around = 2 * round(_AROUND_S * FPS) + 1
     usual = ndimage.percentile_filter(part, 80, size=around, mode="nearest")
     share = part / np.maximum(usual, 1e-9)
     # An eye at its usual opening before and after, so that a blink at either end is one too.
     padded = np.concatenate([[1.0], share, [1.0]])
-    lowest, _ = find_peaks(-padded, height=-_CLOSED_SHARE, prominence=_RISE_SHARE)
+    lowest, _ = signal.find_peaks(-padded, height=-_CLOSED_SHARE, prominence=_RISE_SHARE)
     blinks = []
     for at in lowest - 1:
         half_open = part >= (part[at] + usual[at]) / 2

@@ -98,6 +98,17 @@ def test_the_silent_head_paints_too(run, tiny_capture):
     assert (frames == frames[0]).all()
 
 
+def test_heads_side_by_side_paint_what_each_paints_alone(head, run, tiny_capture, speech):
+    method, features = make_method(run.config(), tiny_capture)
+    silent = Head(method.load(run.path, silent=True), tiny_capture, features)
+    alone = [painted(one.frames(speech)) for one in (head, silent)]
+    together = zip(head.frames(speech), silent.frames(speech), strict=True)
+    for one, (own, other) in enumerate(zip(*alone, strict=True)):
+        first, second = next(together)
+        assert (first == own).all(), one
+        assert (second == other).all(), one
+
+
 def test_the_head_moves_as_in_its_steadiest_stretch(head, tiny_capture, speech):
     ids = list(itertools.islice(ping_pong(*steady_stretch(tiny_capture)), 50))
     own = head.frames(speech)

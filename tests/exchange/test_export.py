@@ -13,7 +13,7 @@ from PIL import Image
 from gstalker import cli
 from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError, ConfigError
-from gstalker.exchange import ExportConfig, export_capture, import_folder
+from gstalker.exchange import ExportConfig, export_capture, import_folder, seam
 from gstalker.exchange.blendshapes import _PAIRS, _SINGLE
 
 from .conftest import DROPPED, FRAMES
@@ -332,5 +332,5 @@ def test_expressions_become_the_blendshapes_that_synctalk_reads(fine, tmp_path):
 
 def test_the_seam_of_the_exported_torso_is_told_and_kept(family):
     record = json.loads((family / "er-nerf/gstalker_export.json").read_text())
-    assert 0 <= record["seam_levels"] < 40
+    assert 0 <= record["seam_levels"] < seam.VISIBLE_LEVELS
     assert any(f"seam {record['seam_levels']:.1f} of 255" in note for note in record["notes"])

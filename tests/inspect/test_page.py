@@ -84,6 +84,24 @@ def test_a_measured_sync_is_shown_with_its_curve(copied):
     assert "sound later than lips, frames" in found.page.read_text()
 
 
+def test_trembling_is_shown_beside_what_it_was_and_the_lens_with_what_was_tried(copied):
+    page = inspect(copied).page.read_text()
+    assert "Trembling of the head" in page
+    assert "before smoothing" not in page.split("Trembling")[1].split("</svg>")[0].split("<svg")[1]
+    assert "Focal length<" not in page
+    rng = np.random.default_rng(0)
+    raw = np.load(copied / "poses.npy") + np.zeros(1, np.float32)
+    raw[:, :3, 3] += rng.normal(size=(len(raw), 3)).astype(np.float32)
+    np.save(copied / "poses_raw.npy", raw)
+    meta = files.read_json(copied / "capture.json")
+    meta["tracker"] = {"focal_curve": [[300.0, 2.5], [600.0, 1.0], [1200.0, 2.0]]}
+    files.write_json(copied / "capture.json", meta)
+    page = inspect(copied).page.read_text()
+    well_formed(page)
+    assert "before smoothing" in page.split("Trembling")[1].split("</svg>")[0].split("<svg")[1]
+    assert "focal length, pixels" in page
+
+
 def test_without_sync_the_page_says_what_to_run(inspection):
     assert "n/a: not measured; run: gstalker prepare" in inspection.text
 

@@ -56,6 +56,43 @@ def poses(facts: Facts) -> str:
     return figure([(turn, "degrees"), (far, "distance, cm")], 3.4, len(facts.usable) / FPS)
 
 
+def jitter(facts: Facts, before: np.ndarray | None) -> str:
+    """How much the head's turning changes from frame to frame: second difference of its angles.
+
+    Args:
+        facts: whose.
+        before: ``[F, 3]`` angles before smoothing; ``None``: not kept.
+    """
+    kept = [(facts.angles, LINES[0], "as kept")]
+    if before is not None:
+        kept.insert(0, (before, LINES[1], "before smoothing"))
+
+    def paint(axes: Any) -> None:
+        for angles, colour, name in kept:
+            shaking = np.full((len(angles), 1), np.nan)
+            shaking[1:-1, 0] = np.linalg.norm(np.diff(_gappy(angles, facts), n=2, axis=0), axis=1)
+            time, shown = _over_time(facts, shaking)
+            axes.plot(time, shown[:, 0], color=colour, lw=0.8, label=name)
+        axes.set_ylim(bottom=0)
+        axes.legend(**LEGEND)
+
+    return figure([(paint, "degrees")], 1.9, len(facts.usable) / FPS)
+
+
+def focal(facts: Facts) -> str:
+    """How surprising the landmarks are under each focal length; empty if it was not asked."""
+    curve = np.array(facts.meta.get("tracker", {}).get("focal_curve") or [], float)
+    if curve.ndim != 2 or len(curve) < 2:
+        return ""
+
+    def paint(axes: Any) -> None:
+        axes.plot(curve[:, 0], curve[:, 1], color=LINES[0], lw=1.5, marker="o", ms=4)
+        axes.axvline(float(facts.meta["focal_px"]), color=LINES[1], lw=1.2)
+
+    span = (float(curve[:, 0].min()), float(curve[:, 0].max()))
+    return figure([(paint, "surprise")], 1.9, span, "focal length, pixels")
+
+
 def signals(facts: Facts) -> str:
     """Lips and lids above the sound, for the stretch that has most speech in it."""
     start, stop = busiest(facts)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gstalker import pages
 from gstalker.data.capture import Capture
 from gstalker.inspect import curves, sheet, summary
-from gstalker.inspect.facts import Facts
+from gstalker.inspect.facts import Facts, head_angles
 from gstalker.inspect.verdict import Finding, verdict
 
 _TONE = {"fit to train": "good", "fit with cautions": "care", "not fit": "bad"}
@@ -35,6 +35,7 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
         pages.section("Lips, lids and sound", curves.signals(facts), _signals_note(facts)),
         pages.section("Sound against lips", _sync(facts)),
         pages.section("Head pose", curves.poses(facts)),
+        _tracking(facts, capture),
         pages.pair(
             pages.section("Where the head looks", curves.turned(facts), _TURNED_NOTE),
             pages.section(
@@ -49,6 +50,23 @@ def render(capture: Capture, facts: Facts, findings: Sequence[Finding]) -> str:
 
 
 # ---------------------------------------------------------------------- parts
+
+_JITTER_NOTE = (
+    "Second difference of the head's angles: tall where the head trembles or starts. Smoothing "
+    "lowers it; poses before smoothing are kept beside those that are used."
+)
+_FOCAL_NOTE = (
+    "Lower fits better; the upright line was taken. A flat curve tells little of the lens."
+)
+
+
+def _tracking(facts: Facts, capture: Capture) -> str:
+    raw = capture.poses_raw
+    before = None if raw is None else head_angles(raw[:, :3, :3].double().numpy())
+    parts = pages.section("Trembling of the head", curves.jitter(facts, before), _JITTER_NOTE)
+    lens = curves.focal(facts)
+    return parts + (pages.section("Focal length", lens, _FOCAL_NOTE) if lens else "")
+
 
 _PEOPLE_NOTE = "Everybody seen, numbered from the left; the one marked green is the capture's."
 

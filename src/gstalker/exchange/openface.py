@@ -111,12 +111,12 @@ def without_gaps(table: Table, rows: Sequence[list[str]]) -> tuple[list[list[str
     good = np.flatnonzero(np.isfinite(closing))
     whole = []
     for k, row in enumerate(rows):
+        if np.isfinite(closing[k]):
+            whole.append(row)
+            continue
         near = rows[good[np.abs(good - k).argmin()]]
-        again = [
-            "0" if name == "success" else row[at] if name in ("frame", "timestamp") else near[at]
-            for at, name in enumerate(table.header)
-        ]
-        whole.append(row if np.isfinite(closing[k]) else again)
+        own = {"success": "0", "timestamp": f"{k / 25:.3f}"}
+        whole.append([own.get(name, near[at]) for at, name in enumerate(table.header)])
     return whole, len(rows) - len(good)
 
 

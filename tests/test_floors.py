@@ -53,7 +53,8 @@ PREPARE_IS_IMPORTED_BY = {
     "data": ("prepare.audio",),  # the synthetic head's sound features are the real ones
     # new speech is heard as the capture's was; the head goes back into the filmed pictures
     "experiment": ("prepare.audio", "prepare.video", "prepare.source"),
-    "doctor": ("prepare.audio",),  # which kinds of features could be made here
+    # which kinds of features could be made here, and who could tell what a pixel shows
+    "doctor": ("prepare.audio", "prepare.parsers"),
     # what a tracker says of itself, the canonical face, the sound features
     "exchange": ("prepare",),
     "inspect": ("prepare.tracking",),  # misfit and jitter are measured as prepare measures them

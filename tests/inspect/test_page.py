@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import os
 import re
@@ -15,7 +16,7 @@ from PIL import Image
 from gstalker import files
 from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError
-from gstalker.inspect import PAGE, inspect, sheet, summary
+from gstalker.inspect import PAGE, curves, inspect, sheet, summary
 from gstalker.inspect.facts import gather
 
 from ..conftest import well_formed
@@ -100,6 +101,19 @@ def test_trembling_is_shown_beside_what_it_was_and_the_lens_with_what_was_tried(
     well_formed(page)
     assert "before smoothing" in page.split("Trembling")[1].split("</svg>")[0].split("<svg")[1]
     assert "focal length, pixels" in page
+
+
+def test_a_cut_or_a_gap_is_no_trembling(tiny_capture):
+    facts = dataclasses.replace(gather(tiny_capture), segments=[(0, 100), (100, 200)])
+    facts.usable[50] = False
+    angles = np.zeros((200, 3))
+    angles[100:] = 30.0  # another take, another pose
+    angles[50] = 99.0  # nobody knows
+    angles[150, 0] = 1.0
+    found = curves.shaking(facts, angles)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [0, 49, 50, 51, 99, 100, 199]
+    assert found[[149, 150, 151]].tolist() == [29.0, 58.0, 29.0]
+    assert np.nansum(found) == 116.0
 
 
 def test_without_sync_the_page_says_what_to_run(inspection):

@@ -69,14 +69,23 @@ def jitter(facts: Facts, before: np.ndarray | None) -> str:
 
     def paint(axes: Any) -> None:
         for angles, colour, name in kept:
-            shaking = np.full((len(angles), 1), np.nan)
-            shaking[1:-1, 0] = np.linalg.norm(np.diff(_gappy(angles, facts), n=2, axis=0), axis=1)
-            time, shown = _over_time(facts, shaking)
+            time, shown = _over_time(facts, shaking(facts, angles)[:, None])
             axes.plot(time, shown[:, 0], color=colour, lw=0.8, label=name)
         axes.set_ylim(bottom=0)
         axes.legend(**LEGEND)
 
     return figure([(paint, "degrees")], 1.9, len(facts.usable) / FPS)
+
+
+def shaking(facts: Facts, angles: np.ndarray) -> np.ndarray:
+    """Length of the second difference of ``[F, 3]`` angles, ``[F]``; NaN beside cuts and gaps."""
+    good = np.where(facts.usable[:, None], angles, np.nan)
+    lengths = np.full(len(good), np.nan)
+    for start, stop in facts.segments:
+        if stop - start > 2:
+            second = np.diff(good[start:stop], n=2, axis=0)
+            lengths[start + 1 : stop - 1] = np.linalg.norm(second, axis=1)
+    return lengths
 
 
 def focal(facts: Facts) -> str:

@@ -105,9 +105,7 @@ def poses_fit(
     miss = mesh.residuals(rest, seen, viewmats, lens).mean(1)
     a, b = _FACE.eye_corners
     ruler = float(np.median(np.linalg.norm(points[:, a] - points[:, b], axis=-1)))
-    middle = float(np.median(miss))
-    usual = 1.4826 * float(np.median(np.abs(miss - middle)))
-    limit = middle + max(_OUTLIER_TIMES * usual, _OUTLIER_SHARE * ruler)
+    limit = _usual_limit(miss, _OUTLIER_SHARE * ruler)
     odd = np.flatnonzero(miss > limit)
     for k in odd:
         mine = np.broadcast_to(seen[k], (len(odd), *seen[k].shape))
@@ -239,9 +237,7 @@ def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], p
     levels = np.array(list(own.values()))
     if not len(levels):
         return
-    middle = float(np.median(levels))
-    usual = 1.4826 * float(np.median(np.abs(levels - middle)))
-    limit = middle + max(_OUTLIER_TIMES * usual, _EDGE_LEVELS)
+    limit = _usual_limit(levels, _EDGE_LEVELS)
     odd = sorted((i for i in own if own[i] > limit), key=lambda i: -own[i])[:_MOST_ODD]
     for i, j in itertools.combinations(odd, 2):
         if max(other(i, j), other(j, i)) <= min(limit, 0.5 * min(own[i], own[j])):
@@ -250,6 +246,13 @@ def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], p
                 f"parsing/{first}.png fits {place}/{second}.jpg and not its own picture, and the "
                 "other way round: the two maps were exchanged."
             )
+
+
+def _usual_limit(values: np.ndarray, least: float) -> float:
+    """Above this a value is an outlier: many usual deviations, and ``least``, over the median."""
+    middle = float(np.median(values))
+    usual = 1.4826 * float(np.median(np.abs(values - middle)))
+    return middle + max(_OUTLIER_TIMES * usual, least)
 
 
 def _outside(points: np.ndarray, at: np.ndarray) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from gstalker import files
 from gstalker.errors import CaptureError
+from gstalker.prepare.tracking.head import nearest_good
 
 FULL_BLINK = 2.0
 """AU45 from which every reader takes the eye for shut (ER-NeRF, TalkingGaussian: clipped there)."""
@@ -108,16 +109,16 @@ def without_gaps(table: Table, rows: Sequence[list[str]]) -> tuple[list[list[str
     closing = Table(table.header, list(rows)).column("AU45_r")
     if closing is None or np.isfinite(closing).all() or not np.isfinite(closing).any():
         return list(rows), 0
-    good = np.flatnonzero(np.isfinite(closing))
+    good = np.isfinite(closing)
     whole = []
-    for k, row in enumerate(rows):
-        if np.isfinite(closing[k]):
-            whole.append(row)
+    for k, at_best in enumerate(nearest_good(good, [(0, len(rows))])):
+        if good[k]:
+            whole.append(rows[k])
             continue
-        near = rows[good[np.abs(good - k).argmin()]]
+        near = rows[at_best]
         own = {"success": "0", "timestamp": f"{k / 25:.3f}"}
         whole.append([own.get(name, near[at]) for at, name in enumerate(table.header)])
-    return whole, len(rows) - len(good)
+    return whole, int((~good).sum())
 
 
 def eye_opening(au45: np.ndarray, open_ratio: float) -> np.ndarray:

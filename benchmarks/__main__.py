@@ -106,10 +106,9 @@ def _keep(record: dict[str, Any], choices: argparse.Namespace) -> None:
 
     paths = [choices.json] if choices.json else []
     if choices.keep:
-        day = record["machine"]["date"][:10]
-        name = f"{day}-{harness.slug(record['machine']['processor'])}"
-        suffix = "" if choices.part == "card" else f"-{choices.part}"
-        paths.append(Path(__file__).parent / "results" / f"{name}{suffix}.json")
+        trained = getattr(choices, "head", None) is not None
+        name = harness.kept_name(record["machine"], choices.part, trained=trained)
+        paths.append(Path(__file__).parent / "results" / name)
     for path in paths:
         files.write_json(path, record)
 

@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """All of it."""
     draw = make_rasterizer()
-    scene = make_scene(choices.gaussians, choices.size, None)
+    scene = make_scene(choices.gaussians, choices.size)
     counts = rasterize.counts_of(draw, scene)
     forward, both = rasterize.works(draw, scene.splats, scene.camera)
     title = f"rasterize, {scene.title}"

@@ -58,4 +58,5 @@ def counts_of(encoder: Any, points: int) -> Counts:
     grids, width = getattr(encoder, "levels", None), getattr(encoder, "features_per_level", None)
     if grids is None or width is None:
         return {"points": points, "reads": f"n/a: {type(encoder).__name__} has no grids"}
-    return {"points": points, "reads": points * len(grids) * CORNERS * width}
+    reads = points * len(grids) * CORNERS * width
+    return {"points": points, "reads": reads, "bytes_read": 4 * reads}

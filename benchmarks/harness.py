@@ -224,8 +224,11 @@ def as_record(
     told = {}
     for result in results:
         entry = {k: v for k, v in asdict(result).items() if v is not None and k != "key"}
-        room = yardsticks.room_mflop(result.time_ms, result.threads)
-        told[result.key] = _rounded({**entry, **({} if room is None else {"room_mflop": room})})
+        rooms = {
+            "room_mflop": yardsticks.room_mflop(result.time_ms, result.threads),
+            "room_mb": yardsticks.room_mb(result.time_ms),
+        }
+        told[result.key] = _rounded({**entry, **{k: v for k, v in rooms.items() if v is not None}})
     return {
         "what": WHAT,
         "version": VERSION,
@@ -234,6 +237,17 @@ def as_record(
         "yardsticks": _rounded(yardsticks.as_dict()),
         "results": told,
     }
+
+
+def kept_name(card: dict[str, Any], part: str, *, trained: bool = False) -> str:
+    """What ``--keep`` calls a record: day, machine, part, and whether on a trained head.
+
+    >>> kept_name({"date": "2026-11-22 18:00", "processor": "Abacus 2"}, "rasterize", trained=True)
+    '2026-11-22-abacus-2-rasterize-head.json'
+    """
+    words = [card["date"][:10], slug(card["processor"])]
+    words += [] if part == "card" else [part]
+    return "-".join(words + ["head"] * trained) + ".json"
 
 
 def without_folders(command: str) -> str:

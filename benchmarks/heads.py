@@ -1,6 +1,7 @@
 """Several heads side by side: all threads on one frame at a time, or a frame on each thread.
 
-Drawing only. Both ways draw the same frames of the same heads, so their rates compare.
+Drawing only. Every head is another cloud; both ways draw the same frames of the same heads, so
+their rates compare.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import Bench, rate_result, repeat
-from benchmarks.scenes import head_scene
+from benchmarks.harness import Bench, Counts, rate_result, repeat
+from benchmarks.rasterize import counts_of
+from benchmarks.scenes import make_scene
 from gstalker.native import library
 from gstalker.render import make_rasterizer, paint
 from gstalker.types import Camera, Splats
@@ -32,26 +34,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Every number of heads, both ways."""
     most = torch.get_num_threads()
-    splats, camera = head_scene(choices.gaussians, choices.size)
     for k in choices.heads:
-        heads = [(make_rasterizer(), splats, camera) for _ in range(k)]
+        scenes = [make_scene(choices.gaussians, choices.size, seed=n) for n in range(k)]
+        heads = [(make_rasterizer(), scene.splats, scene.camera) for scene in scenes]
+        counts = summed([counts_of(head[0], s) for head, s in zip(heads, scenes, strict=True)])
         what = f"{k} head{'s' * (k > 1)} of {choices.gaussians:,} Gaussians, {choices.size} px"
-        _rate(
-            bench, f"heads-{k}-in-turn_fps", f"{what}, all threads on each frame", in_turn(heads), k
-        )
         with ThreadPoolExecutor(most) as pool:
-            _rate(
-                bench,
-                f"heads-{k}-side-by-side_fps",
-                f"{what}, one frame on each of {most} threads",
-                side_by_side(heads, pool),
-                k,
-            )
+            ways = {
+                "in-turn": ("all threads on each frame", in_turn(heads)),
+                "side-by-side": (f"one frame on each of {most} threads", side_by_side(heads, pool)),
+            }
+            for way, (words, work) in ways.items():
+                times = repeat(work, seconds=bench.seconds, clock=bench.clock)
+                key, each = f"heads-{k}-{way}_fps", [t / k for t in times]
+                title = f"{what}, {words}"
+                bench.add(rate_result(key, title, "frames/s", each, counts=counts))
 
 
-def _rate(bench: Bench, key: str, title: str, work: Callable[[], None], frames: int) -> None:
-    times = repeat(work, seconds=bench.seconds, clock=bench.clock)
-    bench.add(rate_result(key, title, "frames/s", [t / frames for t in times]))
+def summed(every: list[Counts]) -> Counts:
+    """Counts of all heads together; the picture's side and texts are those of each."""
+    first = every[0]
+    each = {k for k, value in first.items() if k == "side" or isinstance(value, str)}
+    return {k: v if k in each else sum(c[k] for c in every) for k, v in first.items()}  # type: ignore[misc]
 
 
 def in_turn(heads: list[Head]) -> Callable[[], None]:

@@ -71,6 +71,7 @@ def counts_of(draw: Any, scene: Scene) -> Counts:
         "gaussians": len(scene.splats),
         "pixels": scene.camera.width * scene.camera.height,
         "side": max(scene.camera.width, scene.camera.height),
+        "bytes_least": least_bytes(scene),
     }
     count = getattr(draw, "counts", None)
     if count is None:
@@ -78,3 +79,9 @@ def counts_of(draw: Any, scene: Scene) -> Counts:
         return {**counts, "pairs": why, "lanes": why}
     with torch.no_grad():
         return {**counts, **count(scene.splats, scene.camera)}
+
+
+def least_bytes(scene: Scene) -> int:
+    """What one forward pass must move: every splat read once, colour and alpha written once."""
+    read = sum(getattr(scene.splats, name).numel() for name in PARAMETERS)
+    return 4 * (read + 4 * scene.camera.width * scene.camera.height)

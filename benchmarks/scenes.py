@@ -30,25 +30,28 @@ class Scene:
     camera: Camera
 
 
-def make_scene(count: int | None, side: int | None, head: Path | None) -> Scene:
+def make_scene(
+    count: int | None, side: int | None, head: Path | None = None, seed: int = 0
+) -> Scene:
     """The ellipsoid, or with ``head`` the trained head of that run folder.
 
     Args:
         count: of Gaussians; a head's own, or 30,000, if not given.
         side: longer side of the picture; a head's own, or 512, if not given.
         head: a run folder.
+        seed: of the ellipsoid's Gaussians.
     """
     if head is not None:
         return trained_scene(head, count, side)
     count, side = count or 30_000, side or 512
-    splats, camera = head_scene(count, side)
+    splats, camera = head_scene(count, side, seed)
     title = f"ellipsoid, {count:,} Gaussians, {side} px"
     return Scene(f"ellipsoid-{count}-{side}", title, splats, camera)
 
 
-def head_scene(count: int, side: int) -> tuple[Splats, Camera]:
+def head_scene(count: int, side: int, seed: int = 0) -> tuple[Splats, Camera]:
     """An ellipsoid of flat Gaussians that covers two thirds of the picture."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     normals = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=1)
     axes = torch.tensor([10.0, 12.5, 10.5])
     spacing = 2 * (axes.prod() ** (1 / 3)) * (3.14 / count) ** 0.5

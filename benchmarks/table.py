@@ -22,7 +22,8 @@ OPEN, CLOSE = "<!-- speed -->", "<!-- /speed -->"
 """The README's part between these two is ours."""
 ROOM = (
     "room: the time x this machine's peak rate, that is the operations (a multiply-add counts two) "
-    "that would have fitted into it; less is better code, and comparable between machines."
+    "that would have fitted into it, and the time x its reading of memory, the bytes that could "
+    "have been read meanwhile; less is better code, and comparable between machines."
 )
 
 
@@ -51,8 +52,8 @@ def heading(record: dict[str, Any]) -> str:
 def results_table(record: dict[str, Any]) -> str:
     """One line per measurement, its counts and what else there is at the end."""
     lines = [
-        "| what | value | least | median | spread | repeats | room Mflop | beside |",
-        "|---|---|---|---|---|---|---|---|",
+        "| what | value | least | median | spread | repeats | room Mflop | room MB | beside |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in record["results"].values():
         cells = [
@@ -61,6 +62,7 @@ def results_table(record: dict[str, Any]) -> str:
             *(number(entry.get(name)) for name in ("least", "median", "spread")),
             str(entry["repeats"]),
             number(entry.get("room_mflop")),
+            number(entry.get("room_mb")),
             "; ".join(filter(None, (entry.get("note"), counts_told(entry["counts"], record)))),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -113,7 +115,7 @@ def promise_table(record: dict[str, Any]) -> str:
     sticks = None if warnings_of(record) else record["yardsticks"]  # of a busy machine they lie
     guesses = {k: sticks and estimate(e["value"], e["unit"], sticks) for k, e in entries.items()}
     guessed = any(guess is not None for guess in guesses.values())
-    head = ["what", "measured", "spread", "room Mflop", "required", "aim", "reached"]
+    head = ["what", "measured", "spread", "room Mflop", "room MB", "required", "aim", "reached"]
     head += [f"estimate at {TARGET_GFLOPS:.0f} GFLOP/s"] if guessed else []
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for key, entry in entries.items():
@@ -123,6 +125,7 @@ def promise_table(record: dict[str, Any]) -> str:
             f"{number(entry['value'])} {entry['unit']}",
             number(entry.get("spread")),
             number(entry.get("room_mflop")),
+            number(entry.get("room_mb")),
             number(target.required),
             number(target.aim),
             reaches(key, entry["value"]),

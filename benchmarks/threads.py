@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from benchmarks import encode, loss, rasterize
-from benchmarks.harness import Bench, repeat, time_result
+from benchmarks.harness import Bench, Counts, repeat, time_result
 from benchmarks.scenes import make_scene
 from gstalker.encode import make_encoder
 from gstalker.native import library
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Every part on every number of threads."""
     most = torch.get_num_threads()
-    for name, (title, work) in works(choices.gaussians, choices.size).items():
+    for name, (title, work, counts) in works(choices.gaussians, choices.size).items():
         alone = 0.0
         for n in range(1, most + 1):
             with limited(n):
@@ -33,20 +33,26 @@ def run(choices: argparse.Namespace, bench: Bench) -> None:
                 times = repeat(work, seconds=bench.seconds, clock=bench.clock)
             alone = alone or min(times)
             note = f"{alone / min(times):.2f} x as fast as one thread"
-            bench.add(time_result(key, words, times, threads=n, note=note))
+            bench.add(time_result(key, words, times, threads=n, counts=counts, note=note))
 
 
-def works(count: int, side: int) -> dict[str, tuple[str, Callable[[], None]]]:
-    """What is timed, by name, with its title."""
-    scene, encoder = make_scene(count, side, None), make_encoder()
-    forward, both = rasterize.works(make_rasterizer(), scene.splats, scene.camera)
+def works(count: int, side: int) -> dict[str, tuple[str, Callable[[], None], Counts]]:
+    """What is timed, by name, with its title and its counts."""
+    scene, draw, encoder = make_scene(count, side), make_rasterizer(), make_encoder()
+    drawing, reading = f"rasterize, {scene.title}, forward", f"encode, {count:,} points, forward"
+    forward, both = rasterize.works(draw, scene.splats, scene.camera)
     encoded, encoded_both = encode.works(encoder, count)
+    drawn, read = rasterize.counts_of(draw, scene), encode.counts_of(encoder, count)
     return {
-        "rasterize-forward": (f"rasterize, {scene.title}, forward", forward),
-        "rasterize-both": (f"rasterize, {scene.title}, forward + backward", both),
-        "encode-forward": (f"encode, {count:,} points, forward", encoded),
-        "encode-both": (f"encode, {count:,} points, forward + backward", encoded_both),
-        "loss": (f"L1 + SSIM, {side} px, forward + backward", loss.work(side)),
+        "rasterize-forward": (drawing, forward, drawn),
+        "rasterize-both": (f"{drawing} + backward", both, drawn),
+        "encode-forward": (reading, encoded, read),
+        "encode-both": (f"{reading} + backward", encoded_both, read),
+        "loss": (
+            f"L1 + SSIM, {side} px, forward + backward",
+            loss.work(side),
+            loss.counts_of(side),
+        ),
     }
 
 

@@ -3,10 +3,12 @@
 **How a time is told beside a yardstick.** ``room = time x peak rate``, in Mflop: the multiply-adds
 (counted as two) that would have fitted into the time, on the threads that were allowed. A part
 that takes 4 ms where the peak is 235 GFLOP/s has a room of 940 Mflop, and about the same room
-on a slower machine and in a noisy hour, for the peak falls with it; less room is faster code. For a
-part that moves much and calculates little, ``bytes / bandwidth`` is the time that the moving alone
-must take. Both yardsticks are taken before and after the parts, the better of the two counts, and
-``drift`` says how far apart they were.
+on a slower machine and in a noisy hour, for the peak falls with it; less room is faster code. A
+part that moves much and calculates little is told by the other yardstick: ``room_mb = time x
+bandwidth``, what could have been read meanwhile on all threads. Where it is known how many bytes a
+part must move, ``bytes / bandwidth`` is the time that the moving alone takes. Both yardsticks are
+taken before and after the parts, the better of the two counts, and ``drift`` says how far apart
+they were.
 
 The kernels are in ``native/src/yardstick.cpp``.
 """
@@ -59,6 +61,10 @@ class Yardsticks:
     def room_mflop(self, time_ms: float | None, threads: int | None = None) -> float | None:
         """Operations that would have fitted into a time: milliseconds x GFLOP/s."""
         return None if time_ms is None else time_ms * self.peak_gflops(threads)
+
+    def room_mb(self, time_ms: float | None) -> float | None:
+        """Megabytes that could have been read in a time: milliseconds x GB/s."""
+        return None if time_ms is None else time_ms * self.read_gb_s
 
     def as_dict(self) -> dict[str, float]:
         """Plain values."""

@@ -83,6 +83,13 @@ def test_a_record_tells_the_room_of_every_time(record):
         "static_it_per_s": 4500.0,
         "train_resident_mib": None,
     }
+    read = {key: entry.get("room_mb") for key, entry in record["results"].items()}
+    # the same times at 40 GB/s
+    assert read == {
+        "raster_forward_ms": 160.0,
+        "static_it_per_s": 1000.0,
+        "train_resident_mib": None,
+    }
 
 
 def test_a_record_survives_its_file(record, tmp_path):

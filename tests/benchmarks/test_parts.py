@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from benchmarks.scenes import Scene, head_scene, resampled, scaled
+from benchmarks.scenes import Scene, head_scene, make_scene, resampled, scaled
 
 from benchmarks import (
     captures,
     encode,
+    heads,
     loss,
     memory,
     plot,
@@ -30,8 +31,20 @@ from gstalker.types import Camera
 def test_table_reads_are_corners_of_every_grid():
     encoder = HashTriPlane(levels=5, features_per_level=2)
     # 7 points, 3 planes x 5 levels, 4 corners, 2 features
-    assert encode.counts_of(encoder, 7) == {"points": 7, "reads": 7 * 15 * 4 * 2}
+    assert encode.counts_of(encoder, 7) == {
+        "points": 7,
+        "reads": 7 * 15 * 4 * 2,
+        "bytes_read": 7 * 15 * 4 * 2 * 4,
+    }
     assert "Frequency has no grids" in str(encode.counts_of(Frequency(), 7)["reads"])
+
+
+def test_heads_side_by_side_are_different_ones_and_their_counts_are_summed():
+    first, second = (make_scene(9, 16, seed=n).splats.means for n in range(2))
+    assert not torch.equal(first, second)
+    each = {"gaussians": 9, "side": 16, "pairs": 5, "lanes": "n/a: no"}
+    wanted = {"gaussians": 18, "side": 16, "pairs": 12, "lanes": "n/a: no"}
+    assert heads.summed([each, each | {"pairs": 7}]) == wanted
 
 
 def test_bytes_of_a_loss_are_maps_read_and_written():
@@ -46,7 +59,14 @@ def test_a_rasterizer_that_counts_is_asked():
 
     scene = Scene("key", "title", *head_scene(9, 16))
     found = rasterize.counts_of(Counting(), scene)
-    assert found == {"gaussians": 9, "pixels": 256, "side": 16, "pairs": 5, "lanes": 80}
+    assert found == {
+        "gaussians": 9,
+        "pixels": 256,
+        "side": 16,
+        "bytes_least": 4 * (9 * (3 + 3 + 4 + 1 + 3) + 256 * (3 + 1)),
+        "pairs": 5,
+        "lanes": 80,
+    }
     assert rasterize.counts_of(object(), scene)["lanes"] == "n/a: object does not count"
 
 

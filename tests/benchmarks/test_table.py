@@ -60,7 +60,8 @@ def test_an_estimate_is_called_one(record):
     text = table.promise_table(record)
     assert "estimate at 235 GFLOP/s" in text
     assert (
-        "| rasterizer, forward | 4.00 ms | 1.00 | 720 | 4.50 | 3.30 | required | 3.06 ms |" in text
+        "| rasterizer, forward | 4.00 ms | 1.00 | 720 | 160 | 4.50 | 3.30 | required | 3.06 ms |"
+        in text
     )
     assert "not a measurement" in table.promise_note(record)
 

@@ -69,6 +69,8 @@ def test_room_is_time_times_peak(sticks):
     assert sticks.room_mflop(4.0) == 720.0  # 4 ms x 180 GFLOP/s
     assert sticks.room_mflop(4.0, threads=1) == 400.0
     assert sticks.room_mflop(None) is None
+    assert sticks.room_mb(4.0) == 4.0 * sticks.read_gb_s  # 1 ms x 1 GB/s is 1 MB
+    assert sticks.room_mb(None) is None
 
 
 def test_the_peak_grows_evenly_from_one_thread_to_all():

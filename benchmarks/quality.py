@@ -22,8 +22,9 @@ from gstalker.config import RunConfig
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.experiment.evaluate import to_uint8
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import train
 from gstalker.metrics.score import Scorer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "gstalker.yaml"

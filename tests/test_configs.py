@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gstalker import config
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.making import make_method
+from gstalker.experiment.train import train
 from gstalker.methods import METHODS
 from gstalker.plugins import resolve
 

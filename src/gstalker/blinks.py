@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, signal
 
 FPS = 25
 _AROUND_S = 1.0
@@ -109,6 +108,8 @@ def find(opening: np.ndarray, usable: np.ndarray, segments: Sequence[tuple[int, 
 
 
 def _in_one_run(part: np.ndarray, first: int) -> list[Blink]:
+    from scipy import ndimage, signal  # half a second, which a head that blinks as filmed saves
+
     around = 2 * round(_AROUND_S * FPS) + 1
     usual = ndimage.percentile_filter(part, 80, size=around, mode="nearest")
     share = part / np.maximum(usual, 1e-9)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.density import Densification
 from gstalker.errors import ConfigError
 from gstalker.gaussians.cloud import PARAMETERS, GaussianCloud
+from gstalker.gaussians.density import DensityConfig
 from gstalker.types import Render
 
 SIDE = 16

@@ -13,7 +13,7 @@ from gstalker.data.datamodule import CaptureDataModule
 from gstalker.data.windows import AudioTrack
 from gstalker.deform.audio import AudioConfig, AudioNet, fit_whitening
 from gstalker.deform.rehearsal import lip_shapes, rehearse
-from gstalker.experiment.train import make_method
+from gstalker.experiment.making import make_method
 from gstalker.face import LAYOUTS
 
 LAYOUT = LAYOUTS["ibug68"]

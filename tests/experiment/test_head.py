@@ -11,8 +11,9 @@ from gstalker.data.synthetic import synthetic_voice
 from gstalker.errors import RunError
 from gstalker.experiment.evaluate import to_uint8
 from gstalker.experiment.head import Head, steady_stretch
+from gstalker.experiment.making import make_method
 from gstalker.experiment.movie import ping_pong
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import train
 
 SMALL = [
     "method.static.steps=40",

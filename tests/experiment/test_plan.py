@@ -18,9 +18,9 @@ from gstalker.data.writer import write_wav
 from gstalker.encode.hashgrid import HashTriPlane
 from gstalker.errors import CaptureError, ConfigError, RunError
 from gstalker.experiment import cost, launch, speed, sweep
+from gstalker.experiment.making import make_method
 from gstalker.experiment.plan import read, split_values, sweep_name
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import make_method
 from gstalker.experiment.trial import run_trial, standing
 from gstalker.methods import METHODS
 from gstalker.report.reported import choose

@@ -14,12 +14,13 @@ from gstalker import config as configuration
 from gstalker import files
 from gstalker.errors import ConfigError
 from gstalker.experiment import pace, sweep
+from gstalker.experiment.making import make_method
 from gstalker.experiment.pace import Pace, settle
 from gstalker.experiment.plan import read
 from gstalker.experiment.runs import open_capture
 from gstalker.experiment.schedule import is_open, scaled
 from gstalker.experiment.speed import sizes
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import train
 from gstalker.experiment.trial import is_scored
 from gstalker.stages.static import StaticStage
 

@@ -12,18 +12,20 @@ from scenes import relative
 from gstalker import cli, face
 from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
-from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.density import Densification
 from gstalker.data.datamodule import CaptureDataModule
 from gstalker.deform.audio import fit_whitening
 from gstalker.experiment.evaluate import evaluate
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder
-from gstalker.experiment.train import make_method
 from gstalker.gaussians import start
+from gstalker.gaussians.density import DensityConfig
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.render import make_rasterizer
-from gstalker.stages.deform import DeformConfig, DeformStage
+from gstalker.stages.deform import DeformStage
 from gstalker.stages.handoff import Handoff
-from gstalker.stages.static import StaticConfig, StaticStage
+from gstalker.stages.settings import DeformConfig, StaticConfig
+from gstalker.stages.static import StaticStage
 
 __all__ = ["exact_convolutions"]
 pytestmark = [needs(), pytest.mark.usefixtures("exact_convolutions")]

@@ -15,7 +15,8 @@ from gstalker.errors import ConfigError, RunError
 from gstalker.experiment.drive import drive
 from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.head import Head
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.making import make_method
+from gstalker.experiment.train import train
 from gstalker.methods import StagePlan
 from gstalker.radiance.waved import WavedField, WavedFieldConfig
 from gstalker.stages.sampled_head import bodiless

@@ -17,8 +17,9 @@ from gstalker.data.datamodule import CaptureDataModule
 from gstalker.data.synthetic import make_synthetic_capture
 from gstalker.errors import RunError
 from gstalker.experiment.evaluate import evaluate
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder
-from gstalker.experiment.train import make_method, train
+from gstalker.experiment.train import train
 from gstalker.metrics.image import psnr
 from gstalker.stages.branch import GREEN
 

@@ -14,8 +14,9 @@ from gstalker.deform.field import EncoderConfig, FieldConfig
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.gaussians.start import mesh_cloud
 from gstalker.render import make_rasterizer
-from gstalker.stages.deform import DeformConfig, DeformStage
+from gstalker.stages.deform import DeformStage
 from gstalker.stages.handoff import Handoff
+from gstalker.stages.settings import DeformConfig
 from gstalker.stages.static import StaticStage
 from gstalker.types import Camera
 

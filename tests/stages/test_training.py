@@ -11,17 +11,19 @@ from gstalker import face
 from gstalker.callbacks.average import MovingAverage
 from gstalker.callbacks.checkpoint import Checkpoint
 from gstalker.callbacks.curve import Curve
-from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.density import Densification
 from gstalker.callbacks.scores import ScoreFrames
 from gstalker.callbacks.trial import Guard
 from gstalker.data.datamodule import CaptureDataModule
 from gstalker.deform.audio import fit_whitening
 from gstalker.gaussians import start
+from gstalker.gaussians.density import DensityConfig
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.render import make_rasterizer
-from gstalker.stages.deform import DeformConfig, DeformStage, PerceptualConfig, patch_around
+from gstalker.stages.deform import DeformStage, patch_around
 from gstalker.stages.handoff import Handoff
-from gstalker.stages.static import StaticConfig, StaticStage
+from gstalker.stages.settings import DeformConfig, PerceptualConfig, StaticConfig
+from gstalker.stages.static import StaticStage
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Sampler
 
 from gstalker.data.capture import Capture
-from gstalker.data.dataset import FrameDataset
+from gstalker.data.dataset import FrameDataset, choose_features
 from gstalker.errors import CaptureError
 from gstalker.types import FrameBatch
 
@@ -123,15 +123,6 @@ class CaptureDataModule(L.LightningDataModule):
 
     def _fixed(self, ids: np.ndarray) -> DataLoader[FrameBatch]:
         return DataLoader(self.dataset, batch_size=None, sampler=ids.tolist())
-
-
-def choose_features(capture: Capture, wanted: str) -> str:
-    """Resolve ``auto`` to the best kind that the capture has; any other name stays itself."""
-    if wanted != "auto":
-        capture.rows_per_frame(wanted)
-        return wanted
-    have = capture.meta["features"]
-    return next((kind for kind in ("whisper", "mel") if kind in have), sorted(have)[0])
 
 
 def data_of(trainer: L.Trainer) -> CaptureDataModule:

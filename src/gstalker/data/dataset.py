@@ -104,3 +104,12 @@ def standardised(signal: np.ndarray, train_ids: np.ndarray) -> np.ndarray:
     mean, deviation = (part.mean(), part.std()) if len(part) else (0.0, 1.0)
     scaled = (signal - mean) / max(deviation, 1e-6)
     return np.nan_to_num(scaled, nan=0.0).clip(-4, 4).astype(np.float32)
+
+
+def choose_features(capture: Capture, wanted: str) -> str:
+    """Resolve ``auto`` to the best kind that the capture has; any other name stays itself."""
+    if wanted != "auto":
+        capture.rows_per_frame(wanted)
+        return wanted
+    have = capture.meta["features"]
+    return next((kind for kind in ("whisper", "mel") if kind in have), sorted(have)[0])

@@ -12,10 +12,11 @@ from typing import Any
 
 from gstalker.config import RunConfig, as_dict
 from gstalker.errors import GSTalkerError
+from gstalker.experiment.making import make_method
 from gstalker.experiment.plan import Trial
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.schedule import is_moment
-from gstalker.experiment.train import chosen_stages, make_method, train
+from gstalker.experiment.train import chosen_stages, train
 
 log = logging.getLogger(__name__)
 

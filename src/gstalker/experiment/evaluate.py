@@ -24,8 +24,8 @@ from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
 from gstalker.errors import GSTalkerError, RunError
 from gstalker.experiment.loggers import log_scores
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
 from gstalker.metrics import sheet
 from gstalker.metrics.protocol import Protocol, sentence

@@ -22,9 +22,9 @@ from gstalker.data.capture import FPS, Capture
 from gstalker.data.dataset import standardised
 from gstalker.data.windows import AudioTrack
 from gstalker.experiment.listening import LOOKAHEAD, Hearing, checked_sound, speech_track
+from gstalker.experiment.making import make_method
 from gstalker.experiment.movie import ping_pong
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import make_method
 from gstalker.methods import Performer
 from gstalker.native import library
 from gstalker.types import AudioWindow, Camera

@@ -20,9 +20,10 @@ from gstalker.config import Named, RunConfig
 from gstalker.errors import ConfigError
 from gstalker.experiment.claim import claim
 from gstalker.experiment.cost import PROBE_STEPS, of_stages, unheard
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import open_capture
 from gstalker.experiment.schedule import is_open, pace_path, settled
-from gstalker.experiment.train import chosen_stages, make_method, train
+from gstalker.experiment.train import chosen_stages, train
 
 log = logging.getLogger(__name__)
 

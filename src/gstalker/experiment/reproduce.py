@@ -23,8 +23,9 @@ import torch
 from gstalker.config import Named
 from gstalker.errors import RunError
 from gstalker.experiment.evaluate import MAY_BE_CHOSEN, evaluate, read_scores
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.train import chosen_stages, make_method, train
+from gstalker.experiment.train import chosen_stages, train
 from gstalker.stages.handoff import load_tensors
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ from gstalker.errors import Claimed, ConfigError, GSTalkerError
 from gstalker.experiment import cost, launch
 from gstalker.experiment.claim import claim
 from gstalker.experiment.launch import Local, Slurm
+from gstalker.experiment.making import make_method
 from gstalker.experiment.pace import settle
 from gstalker.experiment.plan import Plan, Trial, read
 from gstalker.experiment.runs import RunFolder, open_capture
 from gstalker.experiment.schedule import is_open, pace_path
-from gstalker.experiment.train import chosen_stages, make_method
+from gstalker.experiment.train import chosen_stages
 from gstalker.experiment.trial import Standing
 
 log = logging.getLogger(__name__)

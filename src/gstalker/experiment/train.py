@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from types import FrameType
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
@@ -25,44 +24,17 @@ from gstalker.callbacks.scores import ScoreFrames
 from gstalker.callbacks.trial import Guard, TrialRecord
 from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
-from gstalker.data.datamodule import CaptureDataModule, choose_features
+from gstalker.data.datamodule import CaptureDataModule
 from gstalker.errors import ConfigError
 from gstalker.experiment.claim import claim
 from gstalker.experiment.loggers import close, make_logger
+from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder, open_capture
-from gstalker.experiment.schedule import method_config
-from gstalker.methods import METHODS, Method, StagePlan
+from gstalker.methods import Method, StagePlan
 from gstalker.metrics.ridge import yardstick
-from gstalker.plugins import resolve
 from gstalker.stages.handoff import load_tensors
 
 log = logging.getLogger(__name__)
-
-
-def make_method(config: RunConfig, capture: Capture) -> tuple[Method, str]:
-    """The method that a config names, on a capture, and the kind of sound features it hears.
-
-    Raises:
-        ConfigError: there is no such method, not the device that it is to run on, or its minutes
-            were not measured yet.
-    """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device is cuda, but torch finds no CUDA device on this machine.\n  Use: device=cpu"
-        )
-    kind = resolve(METHODS, config.method.name)
-    settings = method_config(config)
-    features = choose_features(capture, kind.sound(settings))
-    method = kind(
-        settings,
-        capture,
-        rasterizer=config.rasterizer.name,
-        features=features,
-        device=config.device,
-    )
-    return method, features
 
 
 def train(config: RunConfig, *, at_most: int | None = None, looks: bool = True) -> RunFolder:

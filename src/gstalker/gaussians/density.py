@@ -14,9 +14,38 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gstalker.gaussians.rotations import quat_to_matrix
+from gstalker.limits import Amount, Count, Positive, Share, Whole
 
 SPLIT_SHRINK = 1.6
 """Halves of a split are smaller by this factor (Kerbl et al. 2023)."""
+
+
+@dataclass
+class DensityConfig:
+    """When and whom to grow and prune; 3DGS's values, sizes in centimetres of a head."""
+
+    start_step: Whole = 500
+    """First step at which rows may change."""
+    stop_step: Whole = 4000
+    """No change from this step on."""
+    every_steps: Count = 100
+    """Pause between changes."""
+    reset_every_steps: Whole = 3000
+    """Pause between opacity resets; 0: never."""
+    reset_opacity: Share = 0.05
+    """Nothing is more opaque than this after a reset."""
+    grow_grad2d: Amount = 2e-4
+    """Clone or split above this pull, in units of half the image side."""
+    grow_scale3d: Amount = 0.15
+    """Split above this size, clone below, in centimetres."""
+    prune_opacity: Share = 0.01
+    """Prune below this opacity."""
+    prune_opacity_last: Share | None = None
+    """Reached evenly from the above at ``stop_step`` (TalkingGaussian); null: it stays."""
+    prune_scale3d: Positive = 8.0
+    """Prune above this size, in centimetres."""
+    max_gaussians: Count = 30_000
+    """Never grow beyond."""
 
 
 @dataclass

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import lightning as L
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gstalker.data.capture import Capture
 from gstalker.types import AudioWindow, Camera, FrameBatch
+
+if TYPE_CHECKING:
+    import lightning as L
 
 METHODS = {
     "gstalker": "gstalker.methods.gstalker:GSTalker",

@@ -15,10 +15,11 @@ from pathlib import Path
 import lightning as L
 
 from gstalker.callbacks.curriculum import DrawInOrder
-from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.density import Densification
 from gstalker.deform.crossattention import CrossConfig, Planes
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.gaussians.density import DensityConfig
 from gstalker.limits import Count
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig

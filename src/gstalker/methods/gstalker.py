@@ -1,23 +1,31 @@
-"""GSTalker (arXiv 2404.19040): a static coarse stage, then a deformation stage."""
+"""GSTalker (arXiv 2404.19040): a static coarse stage, then a deformation stage.
+
+What only training needs, Lightning above all, is imported by what trains: a trained head starts to
+speak a second or two sooner without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightning as L
-
-from gstalker.callbacks.density import Densification, DensityConfig
-from gstalker.callbacks.rehearsal import Rehearsal
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.gaussians.density import DensityConfig
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages import fuse
-from gstalker.stages.deform import DeformConfig, DeformStage
 from gstalker.stages.handoff import Handoff
+from gstalker.stages.heads import DeformHead, StaticHead
 from gstalker.stages.performer import StagePerformer
-from gstalker.stages.static import StaticConfig, StaticStage
+from gstalker.stages.settings import DeformConfig, StaticConfig
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from gstalker.stages.deform import DeformStage
+    from gstalker.stages.static import StaticStage
 
 
 @dataclass
@@ -63,6 +71,9 @@ class GSTalker(Portrait):
 
     def stages(self) -> Sequence[StagePlan]:
         """Static, then deform."""
+        from gstalker.callbacks.density import Densification
+        from gstalker.callbacks.rehearsal import Rehearsal
+
         static, deform = self.config.static, self.config.deform
         ears = [Rehearsal(deform.rehearsals)] if deform.rehearsals else []
         growing = [] if static.densify is None else [Densification(static.densify)]
@@ -90,19 +101,21 @@ class GSTalker(Portrait):
         if not silent:
             return StagePerformer(self._trained(folder), self.device)
         handoff = self._handoff(folder)
-        stage = StaticStage(handoff.to_cloud(), handoff.rest_viewmat, self.rasterizer)
-        return StagePerformer(stage, self.device)
+        head = StaticHead(handoff.to_cloud(), handoff.rest_viewmat, self.rasterizer)
+        return StagePerformer(head, self.device)
 
     # ------------------------------------------------------------------ stage one
 
     def _static(self, folder: Path) -> StaticStage:
+        from gstalker.stages.static import StaticStage
+
         config = self.config.static
         cloud = self.first_cloud(config.start)
         stage = StaticStage(cloud, self.rest_viewmat, self.rasterizer, config)
         return stage.fuse() if fuse.wanted(self.device) else stage
 
     def _leave_handoff(self, stage: L.LightningModule, folder: Path) -> None:
-        assert isinstance(stage, StaticStage)
+        assert isinstance(stage, StaticHead)
         self._as_handoff(stage.cloud).save(folder / "static" / "handoff.pt")
 
     def _as_handoff(self, cloud: GaussianCloud) -> Handoff:
@@ -121,26 +134,34 @@ class GSTalker(Portrait):
     # ------------------------------------------------------------------ stage two
 
     def _deform(self, folder: Path) -> DeformStage:
+        from gstalker.stages.deform import DeformStage
+
         with_static = (folder / "static" / "handoff.pt").exists()
         if with_static:
             handoff = self._handoff(folder)
         else:
             handoff = self._as_handoff(self.first_cloud(self.config.static.start))
             handoff.save(folder / "static" / "handoff.pt")
-        stage = self._empty_deform(handoff)
-        self.fit_whitening(stage.audio)
-        return stage
-
-    def _empty_deform(self, handoff: Handoff) -> DeformStage:
         stage = DeformStage(
             handoff, self.feature_dim, self.poses, self.rasterizer, self.config.deform
         )
+        self.fit_whitening(stage.audio)
         return stage.fuse() if fuse.wanted(self.device) else stage
 
     def _leave_model(self, stage: L.LightningModule, folder: Path) -> None:
         self.files.save(folder / "deform" / "model.pt", stage)
 
-    def _trained(self, folder: Path) -> DeformStage:
-        stage = self._empty_deform(self._handoff(folder))
-        self.files.load(folder / "deform" / "model.pt", stage)
-        return stage
+    def _trained(self, folder: Path) -> DeformHead:
+        handoff, config = self._handoff(folder), self.config.deform
+        head = DeformHead(
+            handoff.to_cloud(),
+            handoff.rest_viewmat,
+            self.feature_dim,
+            self.poses,
+            self.rasterizer,
+            audio=config.audio,
+            field=config.field,
+            torso=config.torso,
+        )
+        self.files.load(folder / "deform" / "model.pt", head)
+        return head.fuse() if fuse.wanted(self.device) else head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from gstalker.data.dataset import FrameDataset
 from gstalker.deform import audio
 from gstalker.deform.audio import AudioConfig, AudioNet
 from gstalker.errors import ConfigError
-from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.limits import Count, Degree
 from gstalker.render import make_rasterizer
 from gstalker.stages.model_file import ModelFiles
-from gstalker.stages.talking import TalkingStage
+
+if TYPE_CHECKING:
+    from gstalker.stages.talking import TalkingStage
 
 SILENT_FRAMES = 64
 """Training frames whose mean sound the control without sound hears."""
@@ -76,6 +77,8 @@ class Portrait:
         Raises:
             ConfigError: there is no such start.
         """
+        from gstalker.gaussians import start  # much of scipy, for training alone
+
         capture, most, degree = self.capture, config.max_gaussians, config.sh_degree
         if config.name == "random":
             return start.random_cloud(most, capture.mesh, sh_degree=degree)

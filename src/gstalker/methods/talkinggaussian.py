@@ -19,7 +19,7 @@ import torch
 
 from gstalker import face as layouts
 from gstalker.callbacks.curriculum import DrawInOrder
-from gstalker.callbacks.density import Densification, DensityConfig
+from gstalker.callbacks.density import Densification
 from gstalker.data.capture import HEAD, MOUTH, TORSO
 from gstalker.data.curriculum import Lesson
 from gstalker.deform.attended import AttendedConfig, middle
@@ -27,6 +27,7 @@ from gstalker.deform.field import EncoderConfig
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
+from gstalker.gaussians.density import DensityConfig
 from gstalker.limits import Count, Degree
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig

@@ -21,10 +21,9 @@ from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.photometric import l1_dssim
 from gstalker.losses.regularize import mean_change
 from gstalker.render import Rasterizer
-from gstalker.stages.deform import PerceptualConfig
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.stages.static import CloudRates
+from gstalker.stages.settings import CloudRates, PerceptualConfig
 from gstalker.stages.talking import Body, TalkingStage, ears
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 

@@ -19,10 +19,10 @@ from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
-from gstalker.stages.deform import PerceptualConfig
+from gstalker.stages.heads import cameras
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.stages.static import CloudRates, cameras
+from gstalker.stages.settings import CloudRates, PerceptualConfig
 from gstalker.stages.talking import Body, TalkingStage, ears, with_colours
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 

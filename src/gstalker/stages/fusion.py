@@ -15,9 +15,9 @@ from gstalker.limits import Amount, Count
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render.compose import over
 from gstalker.stages.branch import DSSIM_SHARE, BranchStage
-from gstalker.stages.deform import PerceptualConfig
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
+from gstalker.stages.settings import PerceptualConfig
 from gstalker.stages.talking import TalkingStage
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 

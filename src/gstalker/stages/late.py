@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from gstalker.losses.perceptual import LPIPS
-from gstalker.stages.deform import PerceptualConfig, patch_around
+from gstalker.stages.deform import patch_around
+from gstalker.stages.settings import PerceptualConfig
 from gstalker.types import FrameBatch
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gstalker.stages.static import cameras
+from gstalker.stages.heads import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from gstalker import render
 from gstalker.render import Rasterizer
-from gstalker.stages.deform import DeformStage
-from gstalker.stages.static import StaticStage
+from gstalker.stages.heads import DeformHead, StaticHead
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 
 
@@ -51,7 +50,7 @@ class StagePerformer:
     """
 
     def __init__(self, stage: Any, device: str = "cpu") -> None:
-        self.stage: DeformStage | StaticStage | Speaker = stage.eval().to(device)
+        self.stage: DeformHead | StaticHead | Speaker = stage.eval().to(device)
         self.device = device
 
     @torch.inference_mode()
@@ -63,7 +62,7 @@ class StagePerformer:
     @torch.inference_mode()
     def listen(self, audio: AudioWindow, eye: Float[Tensor, " F"]) -> Float[Tensor, "F A"]:
         """Codes of many frames at once."""
-        if isinstance(self.stage, StaticStage):
+        if isinstance(self.stage, StaticHead):
             return torch.zeros(len(eye), 0)
         return self.stage.listen(audio.to(self.device), eye.to(self.device))
 
@@ -74,7 +73,7 @@ class StagePerformer:
         """One frame, rounded to bytes."""
         camera, code = camera.to(self.device), code.to(self.device)
         stage, behind = self.stage, background.to(self.device)
-        if isinstance(stage, StaticStage):
+        if isinstance(stage, StaticHead):
             splats = stage.splats(camera)
         else:
             splats = stage.splats(camera, code)

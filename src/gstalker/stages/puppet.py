@@ -18,7 +18,7 @@ from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.stages.static import CloudRates
+from gstalker.stages.settings import CloudRates
 from gstalker.stages.talking import Body, TalkingStage, with_colours
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gstalker.stages.static import cameras
+from gstalker.stages.heads import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 

@@ -5,57 +5,23 @@ It exists to give the deformation stage a good place to start (GSTalker, abstrac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from gstalker.deform.place import place
 from gstalker.gaussians.cloud import GaussianCloud
-from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.fuse import fused
+from gstalker.stages.heads import StaticHead
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.types import Camera, FrameBatch, Render, Splats
+from gstalker.stages.settings import StaticConfig
+from gstalker.types import FrameBatch
 
 
-@dataclass
-class CloudRates:
-    """Adam's initial learning rates of the cloud."""
-
-    means: Amount = 6e-3
-    """Centimetres per step."""
-    scales: Amount = 8e-3
-    """Log-scale per step."""
-    quats: Amount = 3e-3
-    """Quaternion units per step."""
-    opacities: Amount = 2e-2
-    """Logits per step."""
-    sh: Amount = 1.8e-2
-    """Harmonic coefficients per step: 5e-3 of colour over the constant harmonic's 0.282."""
-    follow: Amount = 1e-2
-    """Logits of following the head, per step."""
-
-
-@dataclass
-class StaticConfig:
-    """Stage one. Values are our trial's unless a source is given; the paper's are not public."""
-
-    steps: Count = 4000
-    """Iterations, one frame each."""
-    dssim_weight: Share = 0.2
-    """Share of D-SSIM in the loss beside L1 (Kerbl et al. 2023)."""
-    rates: CloudRates = field(default_factory=CloudRates)
-    """Learning rates."""
-    final_rate_share: Share = 0.03
-    """Of every learning rate, at the last step."""
-
-
-class StaticStage(L.LightningModule):
+class StaticStage(StaticHead, L.LightningModule):
     """Fits the cloud to all frames at once, with no sound.
 
     Args:
@@ -65,9 +31,6 @@ class StaticStage(L.LightningModule):
         config: rates and weights.
     """
 
-    rest_viewmat: Tensor
-    cloud: GaussianCloud
-
     def __init__(
         self,
         cloud: GaussianCloud,
@@ -75,30 +38,14 @@ class StaticStage(L.LightningModule):
         rasterizer: Rasterizer,
         config: StaticConfig | None = None,
     ) -> None:
-        super().__init__()
-        self.cloud = cloud
-        self.rasterizer = rasterizer
+        super().__init__(cloud, rest_viewmat, rasterizer)
         self.config = config or StaticConfig()
-        self.register_buffer("rest_viewmat", rest_viewmat.clone())
         self._loss = l1_dssim
 
     def fuse(self, backend: str = "inductor") -> StaticStage:
         """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
         self._loss = fused(l1_dssim, backend)  # the cloud grows: its own part would be made anew
         return self
-
-    def render(self, camera: Camera, background: Tensor) -> Render:
-        """Draw the head for one frame's camera (B = 1) over ``background [H, W, 3]``."""
-        return self.rasterizer(self.splats(camera), camera, background)
-
-    def splats(self, camera: Camera) -> Splats:
-        """The cloud as one frame's camera (B = 1) must see it."""
-        return place(self.cloud, camera.viewmats[0], self.rest_viewmat)
-
-    def forward(self, batch: FrameBatch) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` over the still background, clamped to [0, 1]."""
-        pictures = [self.render(camera, batch.background).image for camera in cameras(batch)]
-        return torch.cat(pictures).clamp(0, 1)
 
     def training_step(self, batch: FrameBatch, batch_idx: int) -> dict[str, Any]:
         """L1 and D-SSIM between one frame and its picture."""
@@ -121,12 +68,3 @@ class StaticStage(L.LightningModule):
         """One Adam, one group per tensor of the cloud."""
         optimizer = named_adam(dict(self.cloud.named_parameters()), vars(self.config.rates))
         return decaying(optimizer, self.config.steps, self.config.final_rate_share)
-
-
-def cameras(batch: FrameBatch) -> list[Camera]:
-    """The batch's cameras one by one."""
-    c = batch.camera
-    return [
-        Camera(c.viewmats[k : k + 1], c.Ks[k : k + 1], c.width, c.height)
-        for k in range(len(c.viewmats))
-    ]

@@ -18,7 +18,7 @@ from gstalker.deform.place import Changes, Rows, place
 from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.render import Rasterizer
-from gstalker.stages.deform import FOLLOWS, RESTS
+from gstalker.stages.heads import FOLLOWS, RESTS
 from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 

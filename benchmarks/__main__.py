@@ -22,6 +22,7 @@ PARTS = {
     "loss": "L1 and D-SSIM",
     "step": "whole training iterations of both stages, through Lightning",
     "render": "from sound to pictures, and to an mp4",
+    "levers": "what a driven frame would cost without what makes it cheap",
     "stream": "pictures while the sound arrives, and what they lose by it",
     "prepare": "a video becomes a capture",
     "memory": "what `gstalker train` holds at most",

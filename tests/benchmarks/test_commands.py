@@ -103,6 +103,10 @@ def test_render_and_a_trained_head(bench, tmp_path):
     assert "(150 Gaussians resampled with jitter, covered area kept) (filmed at 64 x 64 px)" in text
     assert {e["counts"]["gaussians"] for e in record["results"].values()} == {60}
     assert "drive_fps" in bench("render", "--head", str(head), *words)[0]["results"]
+    record, text = bench("levers", "--head", str(head))
+    assert record["results"]["levers-field-1_ms"]["note"].endswith(" ms a frame")
+    assert "px, as shipped" in text
+    assert "frames at once, one by one" in text
     record, _ = bench("stream", "--head", str(head))
     counts = record["results"]["stream_fps"]["counts"]
     assert counts["look_ahead_ms"] == 200

@@ -5,12 +5,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from benchmarks.harness import Bench
 from benchmarks.scenes import Scene, head_scene, make_scene, resampled, scaled
 
 from benchmarks import (
     captures,
     encode,
     heads,
+    levers,
     loss,
     memory,
     plot,
@@ -45,6 +47,15 @@ def test_heads_side_by_side_are_different_ones_and_their_counts_are_summed():
     each = {"gaussians": 9, "side": 16, "pairs": 5, "lanes": "n/a: no"}
     wanted = {"gaussians": 18, "side": 16, "pairs": 12, "lanes": "n/a: no"}
     assert heads.summed([each, each | {"pairs": 7}]) == wanted
+
+
+def test_a_lever_is_told_by_what_it_adds_to_a_frame():
+    seconds = iter(np.arange(1e4))  # every look at this clock finds it a second further on
+    bench = Bench(seconds=0, clock=lambda: float(next(seconds)))
+    lever = levers.Lever("a part", lambda: None, {"slowly": lambda: next(seconds)}, frames=4)
+    levers.compare(bench, "part", lever)
+    assert [result.value for result in bench.results] == [1000.0, 2000.0]
+    assert bench.results[1].note == "+250.00 ms a frame"
 
 
 def test_bytes_of_a_loss_are_maps_read_and_written():

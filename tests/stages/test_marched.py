@@ -1,5 +1,7 @@
 """Training of the marched head: what a step draws, what it costs, and that a killed run goes on."""
 
+from dataclasses import replace
+
 import lightning as L
 import pytest
 import torch
@@ -22,23 +24,25 @@ from gstalker.stages.draws import (
     step_generator,
 )
 from gstalker.stages.marched_head import MarchConfig, MarchedHead, MarchedHeadConfig, entropy
+from gstalker.stages.marched_lips import MarchedLips, MarchedLipsConfig
 from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.types import Camera
 
+GRID = EncoderConfig(levels=4, log2_table=8, base=4, finest=32)
 
-def head(data, steps=20):
+
+def head(data, steps=20, kind=MarchedHead, field=None, **more):
     torch.manual_seed(0)
     features = data.capture.features("mel")
-    stage = MarchedHead(
+    stage = kind(
         fit_head_box(data.capture), features.shape[1], data.capture.frame_count, 0,
-        field=MarchedFieldConfig(
-            encoder=EncoderConfig(levels=4, log2_table=8, base=4, finest=32), hidden=16, geometry=8
-        ),
+        field=field or MarchedFieldConfig(encoder=GRID, hidden=16, geometry=8),
         audio=AudioConfig(code=8, eye_code=0),
         config=MarchedHeadConfig(
             steps=steps, rays=128,
             march=MarchConfig(OccupancyConfig(cells=12, every_steps=4), samples=6),
         ),
+        **more,
     )  # fmt: skip
     fit_whitening(stage.audio, features)
     return stage
@@ -153,6 +157,55 @@ def test_the_audio_net_learns_at_the_networks_rate_unless_it_has_its_own(data):
     own = MarchedRates(audio=2e-4)
     assert (rate_of(heard, own), rate_of(seen, own)) == (2e-4, 1e-3)
     assert rate_of(next(stage.audio.attention.parameters()), own) == 5e-3
+
+
+RAD_NERF = MarchedFieldConfig(
+    encoder=GRID, sound="ambient", sound_grid=GRID, eye_attention=False, hidden=16, geometry=8
+)
+
+
+def price_of_sound(stage, batch, box, monkeypatch, step):
+    """What a step adds for the sound where the face's box is ``box``; and what the rays saw."""
+    monkeypatch.setattr(type(stage), "global_step", step)
+    torch.nn.init.normal_(stage.field.encoder.tables)  # else sound and eye hardly matter anywhere
+    stage.config = replace(stage.config, entropy_weight=0.0, sound_weight=2.0)
+    batch = replace(batch, face_box=torch.tensor([box]))
+    pixels = torch.arange(32 * 32)
+    code = stage.listen(batch.audio, batch.eye)[0]
+    _, price = stage.learn_from(batch, pixels, code, torch.Generator().manual_seed(1))
+    jitter = torch.rand(len(pixels), generator=torch.Generator().manual_seed(1))
+    rays, latent = stage.box.rays(batch.camera, pixels), stage.latents[batch.frame_ids[0]]
+    return price.item(), stage.shade(rays, code, latent, jitter)
+
+
+NOWHERE, EVERYWHERE = [0, 0, 0, 0], [0, 0, 32, 32]
+
+
+@pytest.mark.parametrize("field", [None, RAD_NERF])
+def test_sound_that_matters_outside_of_the_face_has_a_price(field, data, monkeypatch):
+    stage, batch = head(data, field=field), data.dataset[int(data.train_ids[0])]
+    price, seen = price_of_sound(stage, batch, NOWHERE, monkeypatch, step=5)
+    assert price == pytest.approx(2.0 * 5 / 20 * seen.sound.mean().item())
+    assert price > 0
+
+
+def test_inside_the_face_er_nerf_pays_for_what_sound_and_eye_share_and_rad_nerf_for_nothing(
+    data, monkeypatch
+):
+    batch = data.dataset[int(data.train_ids[0])]
+    price, seen = price_of_sound(head(data), batch, EVERYWHERE, monkeypatch, step=20)
+    assert price == pytest.approx(2.0 * (seen.sound * seen.eye).mean().item())
+    assert price > 0
+    price, _ = price_of_sound(head(data, field=RAD_NERF), batch, EVERYWHERE, monkeypatch, step=20)
+    assert price == 0
+
+
+def test_the_price_of_sound_that_grew_with_the_head_stays_in_the_polish(data, monkeypatch):
+    polish = MarchedLipsConfig(patch_weight=0.0, lips_weight=0.0)
+    lips = head(data, kind=MarchedLips, polish=polish)
+    batch = data.dataset[int(data.train_ids[0])]
+    price, seen = price_of_sound(lips, batch, NOWHERE, monkeypatch, step=0)
+    assert price == pytest.approx(2.0 * seen.sound.mean().item())
 
 
 def test_entropy_is_a_bit_where_alpha_is_undecided():

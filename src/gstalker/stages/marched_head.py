@@ -65,7 +65,7 @@ class MarchedHeadConfig:
     """Of the entropy of alpha: a pixel is head or it is not (released code)."""
     sound_weight: Amount = 1e-4
     """Of how much the sound matters outside of the face's box, and of how much sound and eye matter
-    together inside; grows from 0 with the steps (released code)."""
+    together inside, where the field weighs the eye; grows from 0 with the steps (released code)."""
     smooth_weight: Amount = 1e-5
     """Of changes of density within ``smooth_reach``, at each update of the grid (released code)."""
     smooth_reach: Amount = 1e-3
@@ -207,11 +207,16 @@ class MarchedHead(Painter):
         latent = self.latents[batch.frame_ids[0]]
         shade = self.shade(self.box.rays(camera, pixels), code, latent, jitter)
         face = inside(pixels, batch.face_box[0], camera.width)
-        stray = torch.where(face, shade.sound * shade.eye, shade.sound).mean()
-        progress = min(self.global_step / max(config.steps, 1), 1.0)
+        weighs_eye = self.field.eye_attention is not None
+        both = shade.sound * shade.eye if weighs_eye else torch.zeros_like(shade.sound)
+        stray = torch.where(face, both, shade.sound).mean()
         extra = config.entropy_weight * entropy(shade.alpha)
-        extra = extra + config.sound_weight * progress * stray
+        extra = extra + config.sound_weight * self._progress() * stray
         return shade.over(pixels_of(headless(batch), pixels)), extra
+
+    def _progress(self) -> float:
+        """Share of the head's steps that have passed."""
+        return min(self.global_step / max(self.config.steps, 1), 1.0)
 
     def _shaken_code(self, batch: FrameBatch, generator: torch.Generator) -> Tensor:
         shake = (torch.rand(1, generator=generator) * 2 - 1) * self.config.eye_noise

@@ -20,8 +20,9 @@ from gstalker.experiment.evaluate import evaluate
 from gstalker.experiment.making import make_method
 from gstalker.experiment.runs import RunFolder
 from gstalker.experiment.train import train
+from gstalker.losses.photometric import ssim_map
 from gstalker.metrics.image import psnr
-from gstalker.stages.branch import GREEN
+from gstalker.stages.branch import GREEN, unlike
 
 SMALL = Path(__file__).parents[2] / "configs" / "small"
 LENGTHS = {
@@ -206,6 +207,13 @@ def test_a_branch_is_shown_its_own_labels_over_green(tiny_capture, tmp_path):
         assert torch.equal(picture[0][labels == label], batch.image[0][labels == label])
         assert (picture[0][labels == other] == torch.tensor(GREEN)).all()
         assert shown[0, ..., 0][labels == label].all()
+
+
+def test_a_branchs_loss_has_l1_whole():
+    torch.manual_seed(0)
+    pred, truth = torch.rand(2, 1, 20, 20, 3)
+    wanted = (pred - truth).abs().mean() + 0.2 * (1 - ssim_map(pred, truth).mean())
+    torch.testing.assert_close(unlike(pred, truth, 0.2), wanted)
 
 
 def test_gaussians_that_learned_the_backdrop_go(tiny_capture, tmp_path):

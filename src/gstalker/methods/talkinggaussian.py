@@ -28,7 +28,7 @@ from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.density import DensityConfig
-from gstalker.limits import Count, Degree
+from gstalker.limits import Amount, Count, Degree
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages.branch import BranchConfig, BranchStage
@@ -85,6 +85,8 @@ class MouthConfig(BranchConfig):
     """Begin with the widest open mouths."""
     field: AttendedConfig = dataclasses.field(default_factory=_mouth_field)
     """What moves it: positions alone, mostly up and down."""
+    change_weight: Amount = 0.0
+    """Of the mean absolute change, which the released code prices in the face alone."""
 
 
 @dataclass

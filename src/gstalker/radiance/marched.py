@@ -19,13 +19,11 @@ from gstalker.encode import make_encoder
 from gstalker.encode.grid import HashGrid
 from gstalker.errors import ConfigError
 from gstalker.gaussians.harmonics import basis
-from gstalker.limits import Count, Whole
+from gstalker.limits import Amount, Count, Whole
 from gstalker.radiance.layers import Perceptron
 
 HARMONICS = 16
 """Numbers that a direction becomes (both papers: spherical harmonics up to degree 3)."""
-WIDENED = 0.001
-"""ER-NeRF's released sigmoid of colours reaches so far beyond 0 and 1, so that both are reached."""
 STEEPEST = 15.0
 """Logarithm of the greatest density."""
 
@@ -57,6 +55,9 @@ class MarchedFieldConfig:
     """Numbers that the colour learns about the place."""
     latent: Whole = 4
     """Numbers of its own that each training frame has for its light; 0 for none."""
+    widened: Amount = 0.001
+    """How far beyond 0 and 1 the sigmoid of colours reaches, so that both are reached (ER-NeRF's
+    released code; RAD-NeRF: 0)."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class MarchedField(nn.Module):
         """Colours of places as seen along their rays, under one frame's light."""
         light = torch.cat([basis(directions, HARMONICS), latent.expand(len(directions), -1)], dim=1)
         out = self.color(torch.cat([light.index_select(0, ray), heard.geometry], dim=1))
-        return torch.sigmoid(out) * (1 + 2 * WIDENED) - WIDENED
+        widened = self.config.widened
+        return torch.sigmoid(out) * (1 + 2 * widened) - widened
 
 
 def _sizes(config: EncoderConfig) -> dict[str, int]:

@@ -31,8 +31,6 @@ GREEN = (0.0, 1.0, 0.0)
 """Behind what a branch draws while it is trained; no person has it."""
 PURE = 0.9
 """Gaussians at least so green, and at most the rest in red and blue, have learned the backdrop."""
-DSSIM_SHARE = 1 / 6
-"""``L1 + 0.2 D-SSIM`` is 1.2 times ``(1 - w) L1 + w D-SSIM`` with this w; Adam knows no scale."""
 
 
 def _cloud_rates() -> CloudRates:
@@ -72,6 +70,8 @@ class BranchConfig:
     """What listens; the eye opening is heard apart from it."""
     field: AttendedConfig = dataclasses.field(default_factory=AttendedConfig)
     """What moves it."""
+    dssim_weight: Amount = 0.2
+    """Of D-SSIM in the loss, beside L1 whole."""
     change_weight: Amount = 1e-5
     """Of the mean absolute change."""
     alpha_weight: Amount = 1e-3
@@ -172,7 +172,7 @@ class BranchStage(TalkingStage):
         splats = self.body.placed(batch.camera, changes)
         render = self.rasterizer(splats, batch.camera, green)
         truth, shown = self.truth(batch)
-        loss = l1_dssim(render.image, truth, DSSIM_SHARE)
+        loss = unlike(render.image, truth, config.dssim_weight)
         if changes is not None:
             loss = loss + config.change_weight * mean_change(changes[0].deltas())
             loss = loss + config.alpha_weight * (render.alpha - shown).abs().mean()
@@ -217,6 +217,14 @@ class BranchStage(TalkingStage):
         if not green.all():
             surgery.keep(None, self.cloud, ~green)
         return int(green.sum())
+
+
+def unlike(
+    pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"], dssim_weight: float
+) -> Float[Tensor, ""]:
+    """``L1 + w D-SSIM``, where others have ``(1 - w) L1 + w D-SSIM``."""
+    whole = 1 + dssim_weight
+    return whole * l1_dssim(pred, truth, dssim_weight / whole)
 
 
 def _within(values: Tensor, at: Tensor, box: Tensor) -> Tensor:

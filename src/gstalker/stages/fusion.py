@@ -12,9 +12,8 @@ from torch import Tensor
 
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.limits import Amount, Count
-from gstalker.losses.photometric import l1_dssim
 from gstalker.render.compose import over
-from gstalker.stages.branch import DSSIM_SHARE, BranchStage
+from gstalker.stages.branch import BranchStage, unlike
 from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.settings import PerceptualConfig
@@ -28,6 +27,8 @@ class FusionConfig:
 
     steps: Count = 10000
     """Iterations, one frame each."""
+    dssim_weight: Amount = 0.2
+    """Of D-SSIM in the loss, beside L1 whole."""
     colours: Amount = 2.5e-3
     """Learning rate of both branches' colours."""
     opacities: Amount = 1e-3
@@ -75,7 +76,7 @@ class FusionStage(TalkingStage):
         code = self.hear(batch.audio, batch.eye)[0]
         render = self.rasterizer(self.splats(batch.camera, code), batch.camera)
         picture = over(render, self.behind(batch.camera, code, batch.background))
-        loss = l1_dssim(picture, batch.image, DSSIM_SHARE)
+        loss = unlike(picture, batch.image, self.config.dssim_weight)
         loss = loss + self._patch(picture, batch.image, batch, self.global_step)
         return {"loss": loss, "render": render}
 

@@ -109,3 +109,26 @@ def test_canonical_heads_say_one_opacity_and_all_harmonics():
     opacities, sh = CanonicalHeads(DIM, 4, 16)(torch.zeros(3, DIM))
     assert (tuple(opacities.shape), tuple(sh.shape)) == ((3,), (3, 4, 3))
     assert (opacities.sigmoid() > 0.5).all()
+
+
+def test_canonical_heads_are_two_perceptrons_written_out_gradients_included():
+    torch.manual_seed(2)
+    made = CanonicalHeads(DIM, 4, 16).double()
+    features = torch.randn(7, DIM, dtype=torch.float64).requires_grad_()
+
+    def plainly(head, place):
+        first, last = head[0], head[2]
+        hidden = (first.weight @ place + first.bias).clamp_min(0)
+        return last.weight @ hidden + last.bias
+
+    opacities = torch.stack([plainly(made.opacity, place)[0] for place in features])
+    colours = [plainly(made.colour, place) for place in features]
+    sh = torch.stack([torch.stack([c[3 * k : 3 * k + 3] for k in range(4)]) for c in colours])
+    found = made(features)
+    torch.testing.assert_close(found, (opacities, sh))
+    learned = [*made.parameters(), features]
+    pulls = [
+        torch.autograd.grad((logits.cos().sum() + harmonics.square().sum()), learned)
+        for logits, harmonics in (found, (opacities, sh))
+    ]
+    torch.testing.assert_close(*pulls)

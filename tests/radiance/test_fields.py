@@ -168,6 +168,61 @@ def test_rad_nerfs_pose_is_nothing_at_rest_and_grows_with_the_shift():
     assert torso.pose(camera((5.0, 0.0)))[3].item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("kind", ["points", "numbers"])
+def test_the_flat_torso_is_what_its_papers_draw_gradients_included(kind):
+    torch.manual_seed(3)
+    config = FlatTorsoConfig(
+        pose=kind, pose_octaves=2, pixel_octaves=3, shrink=0.8, hidden=12,
+        grid=EncoderConfig("grid2d", 2, 2, 8, 4, 8), latent=3,
+    )  # fmt: skip
+    centre, radius = torch.tensor([0.5, -1.0, 2.0]), torch.tensor(10.0)
+    ours = FlatTorso(centre, radius, camera().viewmats[0], config).double()
+    torch.nn.init.normal_(ours.grid.tables)  # as it starts, everything would be near zero
+    turn = torch.tensor([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]])
+    seen = camera((3.0, -2.0))
+    seen.viewmats[0, :3, :3] = turn
+    seen = Camera(seen.viewmats.double(), seen.Ks.double(), seen.width, seen.height)
+    pixels = torch.rand(30, 2, dtype=torch.float64) * 2 - 1
+    latent = torch.randn(3, dtype=torch.float64).requires_grad_()
+
+    def octaves(x, count):
+        parts = [x]
+        for k in range(count):
+            parts += [torch.sin(2**k * x), torch.cos(2**k * x)]
+        return torch.cat(parts)
+
+    if kind == "points":
+        pose = []
+        for point in ours.points:
+            x, y, z = turn.double() @ (point[:3] / point[3] * 10 + centre) + seen.viewmats[0, :3, 3]
+            pose += [(90 * x / z + 32) / 32 - 1, (90 * y / z + 24) / 24 - 1]
+        pose = torch.stack(pose)
+    else:  # a turn about y by the angle whose cosine is 0.6: 2 sin(half of it) is 2 sqrt(0.2)
+        pose = torch.tensor([0, 2 * math.sqrt(0.2), 0, 0.3, -0.2, 0], dtype=torch.float64)
+    wanted_color, wanted_alpha = [], []
+    for pixel in pixels * 0.8:
+        x = torch.cat([octaves(pixel, 3), octaves(pose, 2), latent])
+        for layer in ours.bend.layers[:2]:
+            x = relu(layer.weight @ x)
+        x = ours.grid((pixel + ours.bend.layers[2].weight @ x)[None])[0]
+        for layer in ours.paint.layers[:2]:
+            x = relu(layer.weight @ x)
+        *color, alpha = 1 / (1 + torch.exp(-(ours.paint.layers[2].weight @ x)))
+        wanted_color.append(torch.stack(color))
+        wanted_alpha.append(alpha)
+    wanted = torch.stack(wanted_color), torch.stack(wanted_alpha)
+    found = ours(pixels, ours.pose(seen), latent)
+    assert (tuple(found[0].shape), tuple(found[1].shape)) == ((30, 3), (30,))
+    torch.testing.assert_close(found, wanted)
+    learned = [*ours.parameters(), latent]
+    pulls = [
+        torch.autograd.grad(color.square().sum() + (alpha * alpha.detach().cos()).sum(), learned)
+        for color, alpha in (found, wanted)
+    ]
+    torch.testing.assert_close(*pulls)
+    assert all(pull.abs().max() > 0 for pull in pulls[0])
+
+
 def test_the_torso_follows_the_pose_and_its_points_learn():
     torch.manual_seed(0)
     config = FlatTorsoConfig(grid=EncoderConfig("grid2d", 4, 2, 10, 4, 32))

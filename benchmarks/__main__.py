@@ -31,6 +31,8 @@ PARTS = {
     "quality": "how good a head is after how many minutes; takes an hour",
 }
 """Every measuring part is a module with ``arguments(parser)`` and ``run(choices, bench)``."""
+RESULTS = Path(__file__).parent / "results"
+"""What ``--keep`` keeps."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("file", type=Path, metavar="FILE", help="benchmarks/results/....json")
     verb.add_argument("--write", type=Path, metavar="README", help="replace the marked part there")
     verb.set_defaults(function=table)
+    verb = verbs.add_parser("page", help="all that one machine's files tell, as a page")
+    verb.add_argument("machine", help="what they begin with, as 2026-11-22-some-processor")
+    verb.add_argument("--write", type=Path, metavar="FILE", help="there, with pictures beside it")
+    verb.set_defaults(function=page)
     return top
 
 
@@ -101,6 +107,18 @@ def table(choices: argparse.Namespace, load: float) -> str:
     return text
 
 
+def page(choices: argparse.Namespace, load: float) -> str:
+    """The page of one machine, and with ``--write`` its file and pictures."""
+    from benchmarks import page as pages
+    from gstalker import files
+
+    beside = choices.write.parent if choices.write else None
+    text = pages.page(RESULTS, choices.machine, beside)
+    if choices.write:
+        files.write_text(choices.write, text)
+    return text
+
+
 def _keep(record: dict[str, Any], choices: argparse.Namespace) -> None:
     from benchmarks import harness
     from gstalker import files
@@ -109,7 +127,7 @@ def _keep(record: dict[str, Any], choices: argparse.Namespace) -> None:
     if choices.keep:
         trained = getattr(choices, "head", None) is not None
         name = harness.kept_name(record["machine"], choices.part, trained=trained)
-        paths.append(Path(__file__).parent / "results" / name)
+        paths.append(RESULTS / name)
     for path in paths:
         files.write_json(path, record)
 

@@ -65,6 +65,13 @@ def test_measuring_more_or_resampling_otherwise_does_not(two, changed):
     assert record(two[0], replace(CHOSEN, **changed)).fingerprint == record(two[0]).fingerprint
 
 
+def test_whoever_asks_a_backbone_is_told_and_makes_no_other_protocol(two):
+    known = record(two[0])
+    packaged = record(two[0], backbones={"lpips_alex": "AlexNet (lpips package)"})
+    assert packaged.fingerprint == known.fingerprint
+    assert "lpips_alex: AlexNet (lpips package)" in sentence(packaged.as_dict())
+
+
 def test_the_split_is_told_as_a_rule(two):
     train, test = two[1].split()
     assert record(two[1]).split == {"rule": "test"}

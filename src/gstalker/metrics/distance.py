@@ -2,14 +2,16 @@
 
 A network is asked one pair at a time, so memory does not grow with the batch. Which network it was
 is part of the metric's name; the same metric has the same weights on every machine, and without
-them there is no figure.
+them there is no figure. LPIPS is asked of its authors' package where that imports, and of our own
+trunk elsewhere: the two agree to 1e-6, so they are one protocol, which names the one that judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -149,18 +151,73 @@ class ShiftTolerant(nn.Module):
         return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), bell, stride=2, groups=channels)
 
 
+class PackagedLPIPS(nn.Module):
+    """The ``lpips`` package's network with the weights that our own trunk has.
+
+    Args:
+        package: the module ``lpips``, 0.1.4.
+        net: the trunk.
+        path: the weights; found by ``gstalker.weights`` if not given. The package's own trunks
+            would be downloaded; they are not asked for.
+
+    Raises:
+        BackendMissing: the weights are missing or damaged; says how to get them.
+    """
+
+    def __init__(
+        self, package: ModuleType, net: Literal["alex", "vgg"] = "alex", path: Path | None = None
+    ) -> None:
+        super().__init__()
+        ours = perceptual.LPIPS(path, net)
+        theirs = package.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+        convolutions = [part for part in theirs.net.modules() if isinstance(part, nn.Conv2d)]
+        for layer, weight, bias in zip(convolutions, ours.filters, ours.biases, strict=True):
+            layer.load_state_dict({"weight": weight, "bias": bias})
+        for head, weight in zip(theirs.lins, ours.heads, strict=True):
+            head.model[-1].load_state_dict({"weight": weight})
+        self.network = theirs.eval().requires_grad_(False)
+
+    def forward(
+        self, pred: Float[Tensor, "B H W 3"], truth: Float[Tensor, "B H W 3"]
+    ) -> Float[Tensor, " B"]:
+        """Distance of each pair of pictures in [0, 1]; 0 for equal ones."""
+        sides = (side.movedim(-1, 1) * 2 - 1 for side in (pred, truth))
+        return self.network(*sides).flatten()
+
+
+def lpips_package() -> ModuleType | None:
+    """The ``lpips`` package, or None where it does not import: it wants torchvision."""
+    try:
+        import lpips
+    except (ImportError, RuntimeError):  # the latter from a torchvision of another torch
+        return None
+    return lpips
+
+
+def lpips_network(net: Literal["alex", "vgg"]) -> nn.Module:
+    """LPIPS on a trunk: the package's where it imports, our own elsewhere."""
+    package = lpips_package()
+    return perceptual.LPIPS(net=net) if package is None else PackagedLPIPS(package, net)
+
+
 NETWORKS: dict[str, Callable[[], Any]] = {
-    "lpips_alex": perceptual.LPIPS,
-    "lpips_vgg": lambda: perceptual.LPIPS(net="vgg"),
+    "lpips_alex": lambda: lpips_network("alex"),
+    "lpips_vgg": lambda: lpips_network("vgg"),
     "stlpips_alex": ShiftTolerant,
 }
 """Metric to the network behind it."""
-BACKBONES = {
-    "lpips_alex": "AlexNet, LPIPS v0.1",
-    "lpips_vgg": "VGG16, LPIPS v0.1",
-    "stlpips_alex": "AlexNet, ST-LPIPS v0.0",
-}
-"""What a protocol says of it."""
+
+
+def backbone(name: str) -> str:
+    """What a protocol says of the network behind the metric ``name``.
+
+    >>> backbone("stlpips_alex")
+    'AlexNet, ST-LPIPS v0.0'
+    """
+    if name == "stlpips_alex":
+        return "AlexNet, ST-LPIPS v0.0"
+    trunk = {"lpips_alex": "AlexNet", "lpips_vgg": "VGG16"}[name]
+    return f"{trunk}, LPIPS v0.1 ({'lpips package' if lpips_package() else 'own trunk'})"
 
 
 def least_side(name: str) -> int:

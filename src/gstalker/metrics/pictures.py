@@ -22,7 +22,7 @@ from gstalker.metrics.bootstrap import (
     ratio_of_rows,
     with_ones,
 )
-from gstalker.metrics.distance import BACKBONES, NETWORKS, Distance, least_side
+from gstalker.metrics.distance import NETWORKS, Distance, backbone, least_side
 from gstalker.metrics.pairs import Pair, Scores, Values
 from gstalker.metrics.protocol import Protocol, Regions
 from gstalker.metrics.temporal import temporal_error
@@ -68,7 +68,7 @@ class Measures:
     @property
     def backbones(self) -> dict[str, str]:
         """Learned metric to the network that judges."""
-        return {k: BACKBONES[k] for k, net in self.networks.items() if not isinstance(net, str)}
+        return {k: backbone(k) for k, net in self.networks.items() if not isinstance(net, str)}
 
     def _network(self, name: str, wanted: bool) -> Distance | str:
         """A learned distance, or why there is none."""

@@ -39,6 +39,16 @@ def test_a_frame_without_a_face_is_counted_and_left_out_of_the_mean():
     assert int(metric.missed) == 1
 
 
+def test_lmd_in_eye_distances_by_hand():
+    truth = torch.zeros(2, 2, 2)
+    pred = torch.tensor([[[3.0, 4.0], [0.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]])
+    metric, centred = LMD(), LMD(centred=True)
+    for each in (metric, centred):
+        each.update(pred, truth, torch.tensor([10.0, 4.0]))
+    assert float(metric.compute()) == 0.25  # 2.5 / 10 and 1 / 4
+    assert float(centred.compute()) == 0.125  # 2.5 / 10 and 0 / 4
+
+
 def test_lip_points_are_the_twenty_of_the_ibug_layout():
     assert lip_points(LAYOUTS["synthetic68"]) == list(range(48, 68))
     assert len(lip_points(LAYOUTS["mediapipe478"])) == 40

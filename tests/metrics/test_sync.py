@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gstalker.metrics import sync
 
@@ -98,3 +99,60 @@ def test_a_model_that_plays_the_profile_has_no_residual_correlation():
     assert plain > 0.7
     # What is left is the profile's own estimation error, common to both sides: about 0.6/sqrt(20).
     assert abs(left) < 0.35
+
+
+def tensors(*arrays):
+    return [torch.from_numpy(np.asarray(array, np.float64)) for array in arrays]
+
+
+def test_the_correlation_of_openings_is_numpys_whatever_the_batches_and_the_gaps(openings):
+    a, b = (side.copy() for side in openings)
+    metric = sync.MouthCorrelation()
+    a[[3, 400]], b[5] = np.nan, np.nan
+    for part in (slice(0, 200), slice(200, 210), slice(210, None)):
+        metric.update(*tensors(a[part], b[part]))
+    seen = np.isfinite(a + b)
+    assert float(metric.compute()) == pytest.approx(np.corrcoef(a[seen], b[seen])[0, 1], abs=1e-6)
+    assert metric.higher_is_better is True
+    metric.reset()
+    metric.update(*tensors([0, 1, 2, 5], [3, 1, 4, 1]))
+    # By hand: deviations (-2, -1, 0, 3) and (0.75, -1.25, 1.75, -1.25), products add up to -4;
+    # squares to 14 and 6.75.
+    assert float(metric.compute()) == pytest.approx(-4 / (14 * 6.75) ** 0.5, abs=1e-6)
+
+
+def test_a_mouth_that_plays_the_profile_alone_has_no_residual_correlation():
+    profile = np.sin(np.arange(200) / 4.0)
+    at = np.arange(200)
+    heard, noise = 0.1 * np.sin(at * np.pi / 10), 0.1 * np.cos(at * np.pi / 10)
+    metric, plain = sync.ResidualCorrelation(), sync.MouthCorrelation()
+    metric.update(*tensors(profile + noise, profile + heard, profile))
+    plain.update(*tensors(profile + noise, profile + heard))
+    assert float(plain.compute()) > 0.95
+    assert float(metric.compute()) == pytest.approx(0, abs=1e-6)  # sine and cosine, whole periods
+    metric.reset()
+    metric.update(*tensors(profile + 0.3 * heard, profile + heard, profile))
+    assert float(metric.compute()) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_lag_of_takes_is_theirs_and_takes_are_not_joined(openings):
+    truth = openings[0]
+    metric = sync.MouthLag(3)
+    metric.update(*tensors(truth[:98], truth[2:100]))  # two frames late
+    metric.update(*tensors(truth[300:398], truth[302:400]))
+    assert float(metric.compute()) == pytest.approx(2, abs=0.05)
+    assert metric.higher_is_better is None
+    metric.reset()
+    for frame in truth[:50]:
+        metric.update(*tensors([frame], [frame]))
+    assert metric.sums.view(7, 6)[:, 0].tolist() == [0, 0, 0, 50, 0, 0, 0]  # pairs at each lag
+
+
+def test_the_lag_by_hand():
+    metric = sync.MouthLag(1)
+    metric.update(*tensors([0, 0, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]))
+    # Five pairs at lags of a frame, six at 0. r is 1 at +1 frame, -1/4 at -1, -1/5 at 0; the
+    # curve still rises at its end, so the lag is the whole frame.
+    curve = sync.lag_curve(metric.sums.numpy())
+    assert curve == pytest.approx([-1 / 4, -1 / 5, 1])
+    assert float(metric.compute()) == 1.0

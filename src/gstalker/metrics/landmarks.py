@@ -106,6 +106,8 @@ def lmd(
 class LMD(MeanOf):
     """Mean of :func:`lmd` over the frames where both sides have a face; smaller is better.
 
+    In pixels, or in eye distances where the true distance of the outer eye corners is given.
+
     >>> metric = LMD()
     >>> points = torch.zeros(2, 20, 2)
     >>> points[1] = torch.nan
@@ -123,9 +125,16 @@ class LMD(MeanOf):
         self.centred = centred
         self.add_state("missed", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, pred: Float[Tensor, "F P 2"], truth: Float[Tensor, "F P 2"]) -> None:
+    def update(
+        self,
+        pred: Float[Tensor, "F P 2"],
+        truth: Float[Tensor, "F P 2"],
+        eye_distance: Float[Tensor, " F"] | None = None,
+    ) -> None:
         """Add frames; a frame with a NaN point on either side is counted as missed."""
         distance = lmd(pred, truth, centred=self.centred)
+        if eye_distance is not None:
+            distance = distance / eye_distance
         seen = distance.isfinite()
         self.add(distance[seen])
         self.missed += (~seen).sum()

@@ -8,7 +8,10 @@ a model would know without hearing anything: the mean training opening at each f
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
+from torchmetrics import Metric
 
 
 def correlation_rows(
@@ -122,3 +125,96 @@ def profile(
     total = np.bincount(at[ids], weights=opening[ids], minlength=at.max() + 1)
     mean = np.where(count >= min_takes, total / np.maximum(count, 1), opening[ids].mean())
     return mean[at]
+
+
+class _Correlated(Metric):
+    """:func:`correlation` of the pairs that ``update``, the subclass's, gives to :meth:`add`."""
+
+    sums: Tensor
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", torch.zeros(6, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def add(self, pred: Tensor, truth: Tensor) -> None:
+        """Add frames; those with NaN on either side are left out."""
+        seen = pred.isfinite() & truth.isfinite()
+        ours, theirs = (side[seen].double().cpu().numpy() for side in (pred, truth))
+        self.sums += torch.from_numpy(correlation_rows(ours, theirs).sum(0))
+
+    def compute(self) -> Tensor:
+        """The correlation so far; NaN where one side does not move."""
+        return torch.tensor(float(correlation(self.sums.cpu().numpy())))
+
+
+class MouthCorrelation(_Correlated):
+    """:func:`correlation` of rendered and true mouth openings over everything seen.
+
+    >>> metric = MouthCorrelation()
+    >>> metric.update(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 3.0]))
+    >>> metric.update(torch.tensor([2.0, 3.0]), torch.tensor([2.0, 5.0]))
+    >>> round(float(metric.compute()), 4)
+    0.8315
+    """
+
+    def update(self, pred: Float[Tensor, " F"], truth: Float[Tensor, " F"]) -> None:
+        """Add the openings of some frames; NaN where there is no face."""
+        self.add(pred, truth)
+
+
+class ResidualCorrelation(_Correlated):
+    """:func:`correlation` of what is left of both openings without the :func:`profile`.
+
+    >>> metric, profile = ResidualCorrelation(), torch.tensor([0.0, 9.0, 0.0, 9.0])
+    >>> heard = torch.tensor([1.0, 0.0, 2.0, 5.0])
+    >>> metric.update(profile - heard, profile + heard, profile)
+    >>> round(float(metric.compute()), 4)
+    -1.0
+    """
+
+    def update(
+        self,
+        pred: Float[Tensor, " F"],
+        truth: Float[Tensor, " F"],
+        profile: Float[Tensor, " F"],
+    ) -> None:
+        """Add the openings of some frames, and what is expected of them without any sound."""
+        self.add(pred - profile, truth - profile)
+
+
+class MouthLag(Metric):
+    """:func:`best_lag` of the rendered mouth in frames; 0 is best, so neither way is better.
+
+    Args:
+        max_lag: frames tried to either side.
+
+    >>> at = torch.arange(100) / 4.0
+    >>> metric = MouthLag()
+    >>> metric.update((at - 0.5).sin(), at.sin())
+    >>> round(float(metric.compute()), 1)
+    2.0
+    """
+
+    sums: Tensor
+    higher_is_better = None
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self, max_lag: int = 5) -> None:
+        super().__init__()
+        self.max_lag = max_lag
+        sums = torch.zeros(6 * (2 * max_lag + 1), dtype=torch.float64)
+        self.add_state("sums", sums, dist_reduce_fx="sum")
+
+    def update(self, pred: Float[Tensor, " F"], truth: Float[Tensor, " F"]) -> None:
+        """Add a take, frame after frame; nothing is paired across two calls."""
+        ours, theirs = (side.double().cpu().numpy() for side in (pred, truth))
+        rows = lag_rows(ours, theirs, np.arange(len(pred)), [(0, len(pred))], self.max_lag)
+        self.sums += torch.from_numpy(rows.sum(0))
+
+    def compute(self) -> Tensor:
+        """The lag so far."""
+        return torch.tensor(float(best_lag(self.sums.cpu().numpy())))

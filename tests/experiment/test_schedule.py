@@ -22,6 +22,7 @@ from gstalker.experiment.schedule import is_open, scaled
 from gstalker.experiment.speed import sizes
 from gstalker.experiment.train import train
 from gstalker.experiment.trial import is_scored
+from gstalker.metrics.protocol import Protocol
 from gstalker.stages.static import StaticStage
 
 ROOT = Path(__file__).parents[2]
@@ -259,10 +260,14 @@ def test_every_learned_number_of_what_paints_is_counted_once():
 def test_a_run_is_scored_only_if_all_that_was_asked_for_was_measured(run, tiny_capture):
     trial = sweep.read(GSTALKER, [f"capture={tiny_capture.folder}"], run().runs).trials[0]
     assert not is_scored(trial.run)
-    files.write_json(trial.run.scores_path, {"protocol": {"sync": False}, "rows": {}})
+    told = {"sync": False, "identity": "my_lab.faces:Embed"}
+    files.write_json(trial.run.scores_path, {"protocol": told, "rows": {}})
     assert is_scored(trial.run)
     assert is_scored(trial.run, ["sync=false"])
     assert not is_scored(trial.run, ["sync=true"])
+    assert is_scored(trial.run, ["identity=my_lab.faces:Embed"])
+    assert is_scored(trial.run, ['identity="my_lab.faces:Embed"'])
+    assert not is_scored(trial.run, ["identity=my_lab.faces:Other"])
 
 
 def test_what_an_experiment_measures_as_well_reaches_every_trial(experiment, tmp_path):
@@ -270,6 +275,9 @@ def test_what_an_experiment_measures_as_well_reaches_every_trial(experiment, tmp
     plan = read(experiment[0], words, experiment[2])
     assert all(is_open(t.config) for t in plan.trials)
     assert sweep.launch.command(plan.trials[0], 1, None)[-1] == "sync=true"
+    words = [*experiment[1], "measure={identity: 'my_lab.faces:Embed'}"]
+    asked = sweep.launch.command(read(experiment[0], words, experiment[2]).trials[0], 1, None)[-1]
+    assert configuration.from_overrides(Protocol, [asked]).identity == "my_lab.faces:Embed"
     with pytest.raises(ConfigError, match="unknown key 'synk'"):
         read(experiment[0], [*experiment[1], "measure={synk: true}"], experiment[2])
     assert open_capture(plan.trials[0].config).name == "tiny"

@@ -65,6 +65,12 @@ def test_measuring_more_or_resampling_otherwise_does_not(two, changed):
     assert record(two[0], replace(CHOSEN, **changed)).fingerprint == record(two[0]).fingerprint
 
 
+def test_scores_of_earlier_versions_may_still_share_a_column(tmp_path):
+    larger = make_synthetic_capture(tmp_path / "larger", seconds=3, size=96)
+    # docs/comparison.md's: the test split at 96 x 96 with MediaPipe's landmarks
+    assert record(larger, detector="mediapipe").fingerprint == "b0c3e338e8c4"
+
+
 def test_whoever_asks_a_backbone_is_told_and_makes_no_other_protocol(two):
     known = record(two[0])
     packaged = record(two[0], backbones={"lpips_alex": "AlexNet (lpips package)"})
@@ -84,7 +90,9 @@ def test_the_split_is_told_as_a_rule(two):
 def test_the_sentence_under_a_table_says_what_was_done(two):
     told = sentence(record(two[0]).as_dict() | {"cautions": ["theirs: only 3 of 7 frames"]})
     for part in (
-        "test split", "32 x 32", "truth: filmed", "composite: drawn", "codec: lossless",
+        "test split", f"offset {two[0].split()[1][0]}", "32 x 32", "regions: full the whole frame; "
+        "head rows 0 to", "mouth 0.44 0.31 0.44 0.375 eye distances around the true lips",
+        "truth: filmed", "composite: drawn", "codec: lossless",
         "landmarks: synthetic", "lpips_alex: AlexNet", "Caution: theirs: only 3 of 7 frames.",
         "mean ± standard error", record(two[0]).fingerprint,
     ):  # fmt: skip

@@ -548,18 +548,49 @@ def test_which_figures_are_of_films_with_other_peoples_sound_is_said(sweep):
     assert "Films with other people's sound (1 in the runs' driven/)" in report.tabulate([sweep])
 
 
+def protocol_of(ids="300-329", truth=0, **ours):
+    """A protocol as runs write it, with the frames without a face of some rows."""
+    return {
+        "fingerprint": "p1",
+        "frame_count": 30,
+        "split": {"rule": "test", "ids": ids},
+        "offset": int(ids.partition("-")[0]),
+        "size": [512, 512],
+        "region": {"full": "the whole frame", "mouth": "mouth_box around the true lips"},
+        "mouth_box": [0.44, 0.31, 0.44, 0.375],
+        "landmark_source": "mediapipe",
+        "landmark_misses": {"truth": truth, **ours},
+    }
+
+
 def test_the_frames_of_every_capture_are_told(make_run):
     runs = []
     for capture, ids in (("may", "6818-7499"), ("lieu", "300-329")):
-        words = {"frame_count": 30, "split": {"rule": "test", "ids": ids}, "size": [512, 512]}
-        found = {"landmark_source": "mediapipe", "landmark_misses": {"truth": 2, "ours": 1}}
-        figures = {"psnr_full": entry(30.0)}
-        told = {"fingerprint": "p1", **words, **found}
-        runs.append(make_run(capture, figures, capture=capture, protocol=told))
+        told = protocol_of(ids, truth=2, ours=1)
+        runs.append(make_run(capture, {"psnr_full": entry(30.0)}, capture=capture, protocol=told))
     text = report.tabulate(runs, "csv")
-    assert "On may: Frames 6818-7499 (30, test split)" in text
-    assert "On lieu: Frames 300-329 (30, test split)" in text
-    assert "(frames without a face: truth 2)" in text  # ours differs from run to run
+    assert "On may: Frames 6818-7499 (30, test split), offset 6818, 512 x 512" in text
+    assert "On lieu: Frames 300-329 (30, test split), offset 300, 512 x 512" in text
+    box = "mouth 0.44 0.31 0.44 0.375 eye distances around the true lips"
+    assert f"regions: full the whole frame; {box}" in text
+
+
+def test_frames_without_a_face_are_told_of_every_row_that_has_some(make_run, tmp_path):
+    runs = {
+        ("a", 0): make_run("a0", {"psnr_full": entry(30.0)}, protocol=protocol_of(truth=2, ours=1)),
+        ("a", 1): make_run("a1", {"psnr_full": entry(30.0)}, protocol=protocol_of(truth=2, ours=4)),
+        ("b", 0): make_run("b0", {"psnr_full": entry(30.0)}, protocol=protocol_of(truth=2, ours=0)),
+    }
+
+    def missed(*rows):
+        trials = [(row, "may", seed, run) for (row, seed), run in runs.items() if row in rows]
+        sweep = write_sweep(tmp_path / "s" / "sweep.json", rows, trials)
+        text = report.tabulate([sweep], "csv")
+        return text.partition("(frames without a face: ")[2].partition(")")[0]
+
+    assert missed("a", "b") == "truth 2, a 1 to 4, all others 0"
+    assert missed("a") == "truth 2, a 1 to 4"
+    assert missed("b") == "truth 2, renderings 0"
 
 
 def test_a_run_of_a_sweep_is_named_by_a_plain_path(sweep, tmp_path):
@@ -621,6 +652,16 @@ def test_figures_of_films_are_means_over_films_and_a_missing_one_is_a_gap(make_r
     assert float(cells["a", "sound_corr"]["mean"]) == pytest.approx(0.5)
     assert cells["a", "sound_lag"]["gaps"] == "may, seed 0: still"
     assert float(cells["a", "psnr_full"]["mean"]) == 30.0
+    film = {
+        **protocol_of("100-119", ours=3), "split": {"rule": "film", "ids": "100-119"},
+        "speech": "one.wav", "fingerprint": "f1",
+    }  # fmt: skip
+    path = run / "driven" / "one.json"
+    files.write_json(path, {**files.read_json(path), "protocol": film})
+    text = report.tabulate([sweep], "csv", metrics=["sound_corr"])
+    assert "Film of one.wav (30 frames, poses of frames 100-119), offset 100" in text
+    assert "Film of one.wav" not in report.tabulate([sweep], "csv", metrics=["psnr_full"])
+    assert " f1 " in read_csv(text)["a", "sound_corr"]["protocol"]
     told["trials"][0]["driven"]["three"] = "driven/three.mp4"
     files.write_json(sweep, told)
     cells = _cells([sweep], metrics=["sound_corr"])

@@ -11,7 +11,7 @@ import numpy as np
 
 from gstalker import config as configuration
 from gstalker import files
-from gstalker.experiment.foreign import look
+from gstalker.experiment.foreign import look, stated
 from gstalker.experiment.head import steady_stretch
 from gstalker.experiment.movie import ping_pong
 from gstalker.experiment.runs import RunFolder, open_capture
@@ -31,7 +31,8 @@ def score_driven(
         run: a run whose film is there.
         speech: the file with the sound.
         where: ``key=value`` that say where things are now.
-        measure: ``key=value`` of what is asked as well: ``sync=true``.
+        measure: ``key=value`` of what is asked as well: ``sync=true``,
+            ``identity=module:Class``.
 
     Raises:
         MediaError: film or sound cannot be read, or do not fit together.
@@ -39,21 +40,17 @@ def score_driven(
     chosen = [*measure, "driven=sound", "composite=drawn", "rate=frames"]
     protocol = configuration.from_overrides(Protocol, chosen)
     capture = open_capture(run.config(where))
-    film = look(run.driven_path(speech), protocol)
-    shown = np.fromiter(islice(ping_pong(*steady_stretch(capture)), film.count), np.int64)
-    samples = sound.read(Path(speech))
-    scores = driven.score(Film(film.stream(), samples, shown), capture, protocol)
+    pictures = look(run.driven_path(speech), protocol)
+    film = Film(
+        frames=pictures.stream(),
+        samples=sound.read(Path(speech)),
+        shown=np.fromiter(islice(ping_pong(*steady_stretch(capture)), pictures.count), np.int64),
+        speech=Path(speech).name,
+        speech_sha256=files.sha256(Path(speech)),
+    )
+    scores, record = driven.score(film, capture, stated(protocol, pictures))
     told = {
-        "protocol": {
-            "speech": Path(speech).name,
-            "speech_sha256": files.sha256(Path(speech)),
-            "frame_count": film.count,
-            "codec": film.codec,
-            "landmarks": protocol.landmarks,
-            "sync": protocol.sync,
-            "max_lag": protocol.max_lag,
-            "floor_db": driven.FLOOR_DB,
-        },
+        "protocol": record.as_dict(),
         "capture": {"name": capture.name, "content_id": capture.content_id},
         "metrics": meanings(list(scores)),
         "rows": {"ours": scores},

@@ -55,8 +55,9 @@ class ExperimentFile:
     """Files with other people's sound that every trained head is driven with."""
     speed: bool = False
     """Measure how fast every trained head paints."""
-    measure: dict[str, bool] = field(default_factory=dict)
-    """What is scored as well, as ``evaluate`` takes it: ``sync: true``."""
+    measure: dict[str, Any] = field(default_factory=dict)
+    """What is scored as well, as ``evaluate`` takes it: ``sync: true``,
+    ``identity: my_lab.faces:Embed``."""
     columns: list[str] = field(default_factory=list)
     """Metrics of the table, for who prints it; empty: the usual ones."""
 

@@ -6,12 +6,13 @@ sweep may be typed again, killed, or asked from another shell.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import yaml
 
 from gstalker import config as configuration
 from gstalker import files
@@ -136,7 +137,7 @@ def is_heard(run: RunFolder, speech: str, measure: Iterable[str] = ()) -> bool:
 
 def _of_films(measure: Iterable[str]) -> list[str]:
     """What of it needs no true picture."""
-    return [text for text in measure if text.partition("=")[0] == "sync"]
+    return [text for text in measure if text.partition("=")[0] in ("sync", "identity")]
 
 
 def _has_asked(path: Path, measure: Iterable[str]) -> bool:
@@ -145,7 +146,7 @@ def _has_asked(path: Path, measure: Iterable[str]) -> bool:
         return False
     asked = dict(text.split("=", 1) for text in measure)
     told = files.read_object(path).get("protocol", {}) if asked else {}
-    return all(key in told and json.dumps(told[key]) == value for key, value in asked.items())
+    return all(key in told and told[key] == yaml.safe_load(v) for key, v in asked.items())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Every metric by its name in ``scores.json``: which way is better, in which unit, and what it is.
 
 The order is that of the tables. Metrics of landmarks carry the detector's name behind them
-(``lmd_mediapipe``), and identity the recogniser's, because another gives other figures.
+(``lmd_mediapipe``), and identities the recogniser's, because another gives other figures.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ METRICS: dict[str, Kind] = {
     "driven_sync_c": Kind(True, "", "sync_c of films with foreign sound"),
     "driven_sync_d": Kind(False, "", "sync_d of films with foreign sound"),
     "driven_sync_offset": Kind(None, "frames", "sync_offset of these films", best=0.0),
-    "driven_identity": Kind(True, "", "identity of films with foreign sound"),
+    "driven_identity": Kind(
+        True, "", "identity of films with foreign sound, to the frames of their poses", None, True
+    ),
     "driven_faces_found": Kind(True, "", "share of driven frames in which a face was found"),
     "faces_found": Kind(True, "", "share of rendered frames in which a face was found"),
     "pasted_head": Kind(None, "", _PASTED.format("head")),

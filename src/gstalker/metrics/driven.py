@@ -9,8 +9,9 @@ filmed mouth reaches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,11 +20,12 @@ from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
 from gstalker.errors import BackendMissing, MediaError
 from gstalker.metrics import sync
 from gstalker.metrics.bootstrap import Figures, blocks, mean_of_rows, not_available, with_ones
+from gstalker.metrics.features import Likeness, recogniser
 from gstalker.metrics.landmarks import make_detector, mouth_opening
+from gstalker.metrics.lipsync import BACKBONE, judged
 from gstalker.metrics.lipsync import NAMES as SYNC
-from gstalker.metrics.lipsync import judged
 from gstalker.metrics.pairs import Scores
-from gstalker.metrics.protocol import Protocol, block_frames
+from gstalker.metrics.protocol import FilmRecord, Protocol, block_frames
 from gstalker.metrics.temporal import jitter_rows
 
 FLOOR_DB = 40.0
@@ -43,6 +45,9 @@ class Film:
     """``float32 [S]`` at 16 kHz: what it heard."""
     shown: np.ndarray
     """``int64 [n]``: frames of the capture whose pose and eyes each picture has."""
+    speech: str
+    """Name of the file with the sound."""
+    speech_sha256: str
 
 
 def loudness_db(samples: np.ndarray, count: int) -> np.ndarray:
@@ -59,13 +64,14 @@ def loudness_db(samples: np.ndarray, count: int) -> np.ndarray:
     return np.maximum(level, -FLOOR_DB)
 
 
-def score(film: Film, capture: Capture, protocol: Protocol) -> Scores:
-    """All figures of a film.
+def score(film: Film, capture: Capture, protocol: Protocol) -> tuple[Scores, FilmRecord]:
+    """All figures of a film, and what was done.
 
     Args:
         film: the film and its sound.
-        capture: of the head: whose poses are shown, and what its filmed mouth reaches.
-        protocol: which landmarks, how far a lag is searched, whether SyncNet is asked.
+        capture: of the head: whose poses are shown, and what its filmed mouth and face are.
+        protocol: which landmarks, how far a lag is searched, whether SyncNet or a recogniser of
+            faces is asked.
 
     Raises:
         MediaError: the film has another number of frames than ``shown``.
@@ -79,27 +85,48 @@ def score(film: Film, capture: Capture, protocol: Protocol) -> Scores:
         detector = None
     points: list[np.ndarray] = []
     ears = judged(film.samples, len(film.shown), (capture.height, capture.width), protocol)
+    likeness = Likeness(recogniser(protocol), "driven_identity", protocol.identity)
     if detector is not None:
         detector.begin()
+    for place, index, frame in _checked(film):
+        if detector is not None:
+            points.append(detector(frame, index))
+        if not isinstance(ears, str):
+            ears.add(place, frame)
+        likeness.add(frame, partial(capture.frame, index))
+    misses = 0
+    if detector is not None:
+        detector.close()
+        lips_only = getattr(detector, "lips_only", False)
+        layout = face.layout(detector.layout)
+        found = np.stack(points)
+        misses = int((~np.isfinite(mouth_opening(found, layout))).sum())
+        scores |= _of_points(found, film.samples, layout, protocol, lips_only)
+    scores |= _heard(ears) | likeness.result(_figures(len(film.shown), protocol))[0]
+    asked = {"driven_sync": BACKBONE} if not isinstance(ears, str) else {}
+    asked |= {"driven_identity": protocol.identity} if protocol.identity else {}
+    return scores, FilmRecord(
+        protocol=protocol,
+        capture=capture,
+        ids=film.shown,
+        detector="none" if detector is None else detector.name,
+        backbones=asked,
+        misses=misses,
+        speech=film.speech,
+        speech_sha256=film.speech_sha256,
+        floor_db=FLOOR_DB,
+    )
+
+
+def _checked(film: Film) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Each picture with its place and the frame whose pose it shows, as many as there should be."""
+    place = -1
     for place, frame in enumerate(film.frames):
         if place == len(film.shown):
             raise MediaError(f"the film has more frames than the {place} that its sound has")
-        if detector is not None:
-            points.append(detector(frame, int(film.shown[place])))
-        if not isinstance(ears, str):
-            ears.add(place, frame)
-    if detector is not None:
-        detector.close()
-        if len(points) < len(film.shown):
-            raise MediaError(f"the film breaks off after {len(points)} frames")
-        lips_only = getattr(detector, "lips_only", False)
-        layout = face.layout(detector.layout)
-        scores |= _of_points(np.stack(points), film.samples, layout, protocol, lips_only)
-    scores |= _heard(ears)
-    scores["driven_identity"] = not_available(
-        "whose face it is was not asked: there is no recogniser that may be passed on"
-    )
-    return scores
+        yield place, int(film.shown[place]), frame
+    if place + 1 < len(film.shown):
+        raise MediaError(f"the film breaks off after {place + 1} frames")
 
 
 def _filmed(capture: Capture, protocol: Protocol) -> dict[str, object]:
@@ -111,6 +138,12 @@ def _filmed(capture: Capture, protocol: Protocol) -> dict[str, object]:
     return _correlated(opening, loud, Figures(block, protocol.resamples, protocol.seed))
 
 
+def _figures(count: int, protocol: Protocol) -> Figures:
+    """Of a film's frames, stretches of which are resampled."""
+    block = blocks(np.arange(count), [(0, count)], block_frames(protocol))
+    return Figures(block, protocol.resamples, protocol.seed)
+
+
 def _of_points(
     points: np.ndarray,
     samples: np.ndarray,
@@ -120,7 +153,7 @@ def _of_points(
 ) -> Scores:
     count = len(points)
     ids, take = np.arange(count), [(0, count)]
-    figures = Figures(blocks(ids, take, block_frames(protocol)), protocol.resamples, protocol.seed)
+    figures = _figures(count, protocol)
     opening = mouth_opening(points, layout).astype(np.float64)
     seen = np.isfinite(opening)
     scores: Scores = {"driven_faces_found": figures(with_ones(seen.astype(float)), mean_of_rows)}

@@ -158,51 +158,64 @@ def inception() -> Callable[[Tensor], Tensor]:
     return lambda pictures: network((pictures.movedim(-1, 1) * 255).round().to(torch.uint8))
 
 
+class Likeness:
+    """How alike two faces are to a recogniser, frame by frame.
+
+    Args:
+        embed: the recogniser, or why there is none.
+        metric: ``identity``, or ``driven_identity`` of films.
+        name: of the recogniser, ``module:Class``; it stands behind the metric's name, for another
+            one gives other figures.
+    """
+
+    def __init__(self, embed: Embed | str, metric: str, name: str) -> None:
+        self._embed = embed
+        self.metric = f"{metric}_{name.replace(':', '.')}".rstrip("_")
+        self._values: list[float] = []
+
+    def add(self, pred: np.ndarray, truth: Callable[[], np.ndarray]) -> None:
+        """Look at a picture and, if there is a recogniser, at its truth."""
+        if not isinstance(self._embed, str):
+            self._values.append(cosine(self._embed(pred), self._embed(truth())))
+
+    def result(self, figures: Figures) -> tuple[Scores, Values]:
+        """The figure over all frames with a face on both sides."""
+        if isinstance(self._embed, str):
+            return {self.metric: not_available(self._embed)}, {}
+        values = np.array(self._values)
+        seen = np.isfinite(values)
+        entry = not_available("no face was recognised on both sides")
+        if seen.any():
+            entry = figures(with_ones(values[seen]), mean_of_rows, seen)
+        return {self.metric: entry}, {self.metric: values}
+
+
 class FeatureFamily:
     """Measures FID and identity of one row.
 
     Args:
         networks: what :func:`networks` found.
-        recogniser: whose embeddings tell the identity, ``module:Class``; it stands behind the
-            metric's name, for another one gives other figures.
+        name: of the recogniser, ``module:Class``.
     """
 
-    def __init__(self, networks: dict[str, Any], recogniser: str = "") -> None:
-        self._networks = networks
-        self._identity = f"identity_{recogniser.replace(':', '.')}".rstrip("_")
+    def __init__(self, networks: dict[str, Any], name: str = "") -> None:
+        self._fid = networks["fid"]
         self._clouds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        self._likeness: list[float] = []
+        self._likeness = Likeness(networks["identity"], "identity", name)
 
     def add(self, pair: Pair) -> None:
         """Look at the next frame."""
-        if not isinstance(self._networks["fid"], str):
+        if not isinstance(self._fid, str):
             for cloud, picture in zip(self._clouds, pair.pictures, strict=True):
-                cloud.append(self._networks["fid"](picture[None])[0].double().cpu().numpy())
-        embed = self._networks["identity"]
-        if not isinstance(embed, str):
-            self._likeness.append(cosine(embed(pair.pred), embed(pair.truth)))
+                cloud.append(self._fid(picture[None])[0].double().cpu().numpy())
+        self._likeness.add(pair.pred, lambda: pair.truth)
 
     def result(self, figures: Figures) -> tuple[Scores, Values]:
         """The figures over all frames."""
-        names = {"fid": "fid", "identity": self._identity}
-        scores = {
-            names[k]: not_available(net)
-            for k, net in self._networks.items()
-            if isinstance(net, str)
-        }
-        values: Values = {}
-        if "fid" not in scores:
-            scores["fid"] = _fid_entry(*self._clouds, figures)
-        if self._identity not in scores:
-            likeness = np.array(self._likeness)
-            seen = np.isfinite(likeness)
-            values[self._identity] = likeness
-            scores[self._identity] = (
-                figures(with_ones(likeness[seen]), mean_of_rows, seen)
-                if seen.any()
-                else not_available("no face was recognised on both sides")
-            )
-        return scores, values
+        scores, values = self._likeness.result(figures)
+        if isinstance(self._fid, str):
+            return {"fid": not_available(self._fid), **scores}, values
+        return {"fid": _fid_entry(*self._clouds, figures), **scores}, values
 
 
 def _fid_entry(
@@ -222,15 +235,23 @@ def _fid_entry(
 
 def networks(protocol: Protocol) -> dict[str, Any]:
     """FID's network and the face recogniser, or for each why there is none."""
-    found: dict[str, Any] = {
-        "fid": "costs much and was not asked for: fid=true",
-        "identity": "needs a face recogniser of your own: identity=my_lab.faces:Embed",
-    }
+    fid: Any = "costs much and was not asked for: fid=true"
     if protocol.fid:
         try:
-            found["fid"] = torch.no_grad()(inception())
+            fid = torch.no_grad()(inception())
         except BackendMissing as error:
-            found["fid"] = " ".join(line.strip() for line in str(error).splitlines())
-    if protocol.identity:
-        found["identity"] = plugins.resolve({}, protocol.identity)()
-    return found
+            fid = " ".join(line.strip() for line in str(error).splitlines())
+    return {"fid": fid, "identity": recogniser(protocol)}
+
+
+def recogniser(protocol: Protocol) -> Embed | str:
+    """The face recogniser that the protocol names, or why there is none.
+
+    Raises:
+        ConfigError: there is none of that name.
+        BackendMissing: it lacks a package.
+    """
+    if not protocol.identity:
+        return "needs a face recogniser of your own: identity=my_lab.faces:Embed"
+    embed: Embed = plugins.resolve({}, protocol.identity)()
+    return embed

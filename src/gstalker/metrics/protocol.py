@@ -131,8 +131,8 @@ class Record:
     """Who found the landmarks; ``none`` where nobody could."""
     backbones: dict[str, str]
     """Learned metric to the network that judged."""
-    truth_misses: int
-    """True frames in which no face was found."""
+    misses: int
+    """True frames in which no face was found; of a film, rendered ones."""
 
     @property
     def split(self) -> dict[str, object]:
@@ -163,26 +163,33 @@ class Record:
         """Equal for two records of the same true frames."""
         return _hash({"capture": self.capture.content_id, "ids": ranges(self.ids)})
 
-    def as_dict(self) -> dict[str, object]:
-        """For ``scores.json``: what was chosen, what came of it, and what does not change."""
+    @property
+    def where(self) -> dict[str, object]:
+        """Which frames, which pixels of them, and in how many no face was found."""
         regions = Regions.of(self.capture)
         return {
-            "fingerprint": self.fingerprint,
-            "same_frames": self.same_frames,
-            "version": VERSION,
-            **asdict(self.protocol),
             "split": {**self.split, "ids": ranges(self.ids)},
-            "offset": int(self.ids[0]),
-            "frame_count": len(self.ids),
-            "size": [self.capture.width, self.capture.height],
             "region": {
                 "full": "the whole frame",
                 "head": f"rows 0 to {regions.head_rows - 1}",
                 "above_chin": f"rows 0 to {regions.above_chin_rows - 1}",
                 "mouth": "mouth_box around the true lips",
             },
+            "landmark_misses": {"truth": self.misses},
+        }
+
+    def as_dict(self) -> dict[str, object]:
+        """For ``scores.json``: what was chosen, what came of it, and what does not change."""
+        return {
+            "fingerprint": self.fingerprint,
+            "same_frames": self.same_frames,
+            "version": VERSION,
+            **asdict(self.protocol),
+            **self.where,
+            "offset": int(self.ids[0]),
+            "frame_count": len(self.ids),
+            "size": [self.capture.width, self.capture.height],
             "landmark_source": self.detector,
-            "landmark_misses": {"truth": self.truth_misses},
             "backbones": self.backbones,
             "average": "mean ± standard error (bootstrap over takes)",
             "cautions": [],
@@ -191,28 +198,79 @@ class Record:
         }
 
 
+@dataclass(frozen=True)
+class FilmRecord(Record):
+    """A protocol as it was carried out on a film with foreign sound, which has no true pictures.
+
+    Its ``ids`` are the frames whose poses the pictures show, one a picture.
+    """
+
+    speech: str
+    """The file with the sound."""
+    speech_sha256: str
+    floor_db: float
+    """What is further below the loudest frame counts as silence."""
+
+    @property
+    def split(self) -> dict[str, object]:
+        """That it is a film, and of which sound."""
+        return {"rule": "film", "speech_sha256": self.speech_sha256, "floor_db": self.floor_db}
+
+    @property
+    def where(self) -> dict[str, object]:
+        """The poses that were shown, and in how many pictures no face was found."""
+        return {
+            "split": {"rule": "film", "ids": ranges(np.unique(self.ids))},
+            "region": {"full": "the whole frame", "mouth": "the points of the lips"},
+            "landmark_misses": {"ours": self.misses},
+            "truth": "none",
+            "speech": self.speech,
+            "speech_sha256": self.speech_sha256,
+            "floor_db": self.floor_db,
+        }
+
+
 def sentence(record: dict[str, Any]) -> str:
     """A record out of ``scores.json`` as people read it, to print under a table.
 
-    >>> told = {"frame_count": 682, "split": {"rule": "test", "ids": "6818-7499"}}
+    >>> told = {"frame_count": 682, "split": {"rule": "test", "ids": "6818-7499"}, "offset": 6818}
     >>> sentence(told | {"size": [512, 512], "truth": "filmed", "fingerprint": "0a1b"})
-    'Frames 6818-7499 (682, test split), 512 x 512, truth: filmed. Protocol 0a1b.'
+    'Frames 6818-7499 (682, test split), offset 6818, 512 x 512, truth: filmed. Protocol 0a1b.'
     """
-    split = record["split"]
-    rule = {"test": "test split", "all": "all usable frames"}.get(split["rule"], "")
-    rule = rule or f"part: {split['count']} frames where the test split has {split['of_test']}"
     width, height = record["size"]
-    parts = [f"Frames {split['ids']} ({record['frame_count']}, {rule})", f"{width} x {height}"]
+    parts = [_frames(record)]
+    parts += [f"offset {record['offset']}"] if "offset" in record else []
+    parts += [f"{width} x {height}", *_region(record)]
     chosen = ("truth", "composite", "driven", "codec", "fit", "rate")
     parts += [f"{k}: {record[k]}" for k in chosen if record.get(k, "refuse") != "refuse"]
     if "landmark_source" in record:
         missed = ", ".join(f"{row} {n}" for row, n in record["landmark_misses"].items())
-        parts.append(f"landmarks: {record['landmark_source']} (frames without a face: {missed})")
+        missed = f" (frames without a face: {missed})" if missed else ""
+        parts.append(f"landmarks: {record['landmark_source']}{missed}")
     backbones = [f"{metric}: {net}" for metric, net in record.get("backbones", {}).items()]
     average = [record["average"]] if "average" in record else []
     text = ", ".join([*parts, *backbones, *average])
     cautions = "".join(f" Caution: {caution}." for caution in record.get("cautions", []))
     return f"{text}. Protocol {record['fingerprint']}.{cautions}"
+
+
+def _frames(record: dict[str, Any]) -> str:
+    split, count = record["split"], record["frame_count"]
+    if split["rule"] == "film":
+        return f"Film of {record['speech']} ({count} frames, poses of frames {split['ids']})"
+    rule = {"test": "test split", "all": "all usable frames"}.get(split["rule"], "")
+    rule = rule or f"part: {split['count']} frames where the test split has {split['of_test']}"
+    return f"Frames {split['ids']} ({count}, {rule})"
+
+
+def _region(record: dict[str, Any]) -> list[str]:
+    """Which pixels each metric of a region looks at, in words; files of old versions say less."""
+    box = " ".join(f"{reach:g}" for reach in record.get("mouth_box", ()))
+    told = [
+        f"{name.replace('_', ' ')} {where.replace('mouth_box', f'{box} eye distances')}"
+        for name, where in record.get("region", {}).items()
+    ]
+    return [f"regions: {'; '.join(told)}"] if told else []
 
 
 def ranges(ids: np.ndarray) -> str:

@@ -115,7 +115,7 @@ class Scorer:
             ids=self.ids,
             detector=self._lips.source if isinstance(self._lips, LipTruth) else "none",
             backbones=self._backbones(),
-            truth_misses=self._lips.misses if isinstance(self._lips, LipTruth) else 0,
+            misses=self._lips.misses if isinstance(self._lips, LipTruth) else 0,
         )
 
     def _backbones(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,37 @@ from typing import Any
 import numpy as np
 
 from gstalker.metrics import sheet
+from gstalker.metrics.protocol import sentence
+from gstalker.report import protocols
 
 
-def figures(films: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def told_of(films: Sequence[Path]) -> list[dict[str, Any]]:
+    """What lies beside the mp4s of a run; empty if one of them was not scored."""
+    beside = [film.with_suffix(".json") for film in films]
+    told = [sheet.read(path) for path in beside if path.is_file()]
+    return told if len(told) == len(films) else []
+
+
+def figures(told: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Entries as in ``scores.json``, with the films and how they were scored for a protocol.
 
     A figure that one film lacks has no mean: over other films it would be another figure.
 
     Args:
-        films: the mp4s; their scores lie beside them.
+        told: what :func:`told_of` found.
     """
-    beside = [film.with_suffix(".json") for film in films]
-    told = [sheet.read(path) for path in beside if path.is_file()]
-    if not told or len(told) < len(films):
-        return {}
-    protocol = json.dumps([t["protocol"] for t in told], sort_keys=True)
+    protocol = " ".join(protocols.fingerprint(t) for t in told)
     rows = [t["rows"]["ours"] for t in told]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {
         name: {**_mean([row.get(name, {}) for row in rows]), "protocol": protocol} for name in names
     }
+
+
+def sentences(told: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """How the films were scored; of old versions, which did not say, nothing."""
+    whole = (t["protocol"] for t in told if "split" in t["protocol"])
+    return tuple(sentence({**words, "landmark_misses": {}}) for words in whole)
 
 
 def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 
 from gstalker.metrics import protocol
+from gstalker.metrics.catalogue import OF_FILMS
 from gstalker.metrics.vocabulary import Column
 from gstalker.report import cells, costs, protocols
 from gstalker.report.grid import DAGGER, Line
 from gstalker.report.reported import SURE
 from gstalker.report.significance import Difference, Over
-from gstalker.report.sources import CONTROLS, OURS, Row
+from gstalker.report.sources import CONTROLS, OURS, Row, Trial
 
 _APART = ("words", "fingerprint", "same_frames", "cautions", "frames_file")
 """Of a protocol: told elsewhere, or of no use to a reader."""
@@ -35,7 +36,7 @@ def beneath(rows: Sequence[Row], lines: Sequence[Line], columns: Sequence[Column
             + "; ".join(f"{k}: {v}" for k, v in SURE.items())
             + "."
         )
-    return told + _protocol_lines(rows)
+    return told + _protocol_lines(rows) + _of_films(rows, columns)
 
 
 def differences(
@@ -125,15 +126,39 @@ def _span(values: Sequence[str]) -> str:
 
 
 def _of_captures(rows: Sequence[Row], key: str) -> list[str]:
-    """One protocol as it was carried out on each capture; faces missed are those of the truth."""
-    there = (t for row in rows for t in row.trials if t.protocol == key and "split" in t.words)
-    words = {trial.capture: trial.words for trial in there}
+    """One protocol as it was carried out on each capture."""
+    there = [(row.name, trial) for row in rows for trial in row.trials]
+    there = [(name, t) for name, t in there if t.protocol == key and "split" in t.words]
+    captures = list(dict.fromkeys(trial.capture for _, trial in there))
     told = []
-    for capture, mine in words.items():
-        misses = {k: v for k, v in mine.get("landmark_misses", {}).items() if k == "truth"}
-        whole = protocol.sentence({**mine, "landmark_misses": misses, "cautions": []})
-        told.append(f"On {capture}: {whole}" if len(words) > 1 else whole)
+    for capture in captures:
+        shown = [(name, trial) for name, trial in there if trial.capture == capture]
+        words = {**shown[-1][1].words, "landmark_misses": _missed(shown), "cautions": []}
+        whole = protocol.sentence(words)
+        told.append(f"On {capture}: {whole}" if len(captures) > 1 else whole)
     return told
+
+
+def _missed(shown: Sequence[tuple[str, Trial]]) -> dict[str, str]:
+    """Frames without a face: the truth's, and those of every row that has any."""
+    found: dict[str, list[str]] = {}
+    for name, trial in shown:
+        misses = trial.words.get("landmark_misses") or {}
+        for row, entry in (("truth", "truth"), (name, trial.entry)):
+            if entry in misses:
+                found.setdefault(row, []).append(str(misses[entry]))
+    spans = {row: _span(counts) for row, counts in found.items()}
+    whole = [row for row, span in spans.items() if span == "0" and row != "truth"]
+    rest = "all others" if len(spans) > len(whole) + 1 else "renderings"
+    told = {row: span for row, span in spans.items() if row not in whole}
+    return {**told, rest: "0"} if whole else told
+
+
+def _of_films(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """How films with other people's sound were scored, where a column is about them."""
+    if not any(column.name.startswith(OF_FILMS) for column in columns):
+        return []
+    return list(dict.fromkeys(text for row in rows for t in row.trials for text in t.films))
 
 
 def made_of(rows: Sequence[Row]) -> list[str]:

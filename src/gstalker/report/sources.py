@@ -62,6 +62,8 @@ class Trial:
     """Fingerprint of what defines the figures."""
     words: dict[str, Any] = field(default_factory=dict)
     """The protocol itself."""
+    films: tuple[str, ...] = ()
+    """How its films with other people's sound were scored, in words."""
 
     @property
     def folder(self) -> Path:
@@ -186,8 +188,11 @@ def _planned(sweep: Path, told: Path, capture: str, seed: int, driven: list[str]
     run = next((p for p in (beside, told) if p.is_dir()), told)
     if (run / "config.yaml").is_file():
         found = replace(of_run(RunFolder(run)), seed=seed)
-        more = films.figures([run / film for film in driven])
-        return replace(found, figures={**found.figures, **more}) if found.figures else found
+        if not found.figures:
+            return found
+        heard = films.told_of([run / film for film in driven])
+        figures = {**found.figures, **films.figures(heard)}
+        return replace(found, figures=figures, films=films.sentences(heard))
     return Trial(run, capture, seed=seed, missing="not started")
 
 

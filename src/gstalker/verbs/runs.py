@@ -22,7 +22,7 @@ def add(verbs: Verbs) -> None:
     takes_overrides(
         verb,
         "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
-        "lpips_vgg=true, stlpips=true, ms_ssim=true, sync=true",
+        "lpips_vgg=true, stlpips=true, ms_ssim=true, sync=true, identity=module:Class",
     )
 
     verb = add_verb(verbs, "sweep", _sweep, "train and score every run of a table", resumes=True)
@@ -46,7 +46,7 @@ def add(verbs: Verbs) -> None:
     takes_overrides(
         verb,
         "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
-        "sync=true",
+        "sync=true, identity=module:Class",
     )
 
     verb = add_verb(

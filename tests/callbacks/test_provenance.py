@@ -1,11 +1,13 @@
 """What a run says of the machine and the program that made it."""
 
+import hashlib
 import json
 import subprocess
 from types import SimpleNamespace
 
 import pytest
 
+from gstalker import files
 from gstalker.callbacks import provenance
 from gstalker.callbacks.provenance import Provenance, joules, processor
 
@@ -68,6 +70,40 @@ def test_what_differs_from_the_commit_is_kept(tmp_path, monkeypatch):
     assert (tmp_path / start["diff"]).read_bytes() == b"-old\n+new\n"
 
 
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A checkout of which the program is a part, with one commit."""
+    program = tmp_path / "checkout" / "src" / "provenance.py"
+    files.write_bytes(program, b"old\n")
+    (tmp_path / "checkout" / ".gitignore").write_text("ignored.py\n")
+    git = ["git", "-C", str(tmp_path / "checkout"), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "ours"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(program))
+    return tmp_path / "checkout"
+
+
+def start(folder):
+    Provenance(folder / "provenance.json").on_train_start(SimpleNamespace(global_step=0), None)
+    (record,) = json.loads((folder / "provenance.json").read_text())["starts"]
+    return record
+
+
+def test_sources_that_git_does_not_know_are_named_with_their_hashes(repository, tmp_path):
+    assert "untracked" not in start(tmp_path / "clean")
+    (repository / "src" / "provenance.py").write_text("new\n")
+    (repository / "ignored.py").write_text("x")
+    (repository / "talk.mp4").write_text("not a source")
+    named = {"src/extra.py": b"a = 1\n", "configs/mine one.yaml": b"steps: 3\n"}
+    for name, text in named.items():
+        files.write_bytes(repository / name, text)
+    record = start(tmp_path / "run")
+    hashes = {name: hashlib.sha256(text).hexdigest() for name, text in named.items()}
+    assert record["untracked"] == hashes
+    assert b"+new" in (tmp_path / "run" / record["diff"]).read_bytes()
+    assert record["commit"].endswith("+")
+
+
 def test_an_install_inside_of_somebody_elses_repository_has_no_commit(tmp_path, monkeypatch):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run([*git, "init", "-q"], check=True)
@@ -75,3 +111,4 @@ def test_an_install_inside_of_somebody_elses_repository_has_no_commit(tmp_path, 
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert provenance._commit() is None
     assert provenance._changes() == b""
+    assert provenance._untracked() == {}

@@ -18,6 +18,9 @@ import torch
 from gstalker import files
 from gstalker.native import library
 
+_OTHERS = ("ls-files", "--others", "--exclude-standard", "--full-name", "-z")
+_SOURCES = (".py", ".yaml", ".yml", ".toml", ".cfg", ".cpp", ".cu", ".cuh", ".h")
+"""Endings of what a program is made of; hashing whatever else lies about could take minutes."""
 _PACKAGES = ("gstalker", "torch", "lightning", "numpy", "omegaconf", "torchmetrics")
 
 
@@ -25,7 +28,8 @@ class Provenance(L.Callback):
     """Writes ``provenance.json`` when training begins; every resume adds an entry to ``starts``.
 
     When training ends, the entry is told the step, the minutes and the energy. Where the program's
-    files differ from the commit, ``<commit>.diff`` beside it says in what.
+    files differ from the commit, a ``.diff`` beside it says in what; files that git does not know
+    are in no diff, so the entry names them with their sha256.
 
     Args:
         path: the file.
@@ -48,6 +52,9 @@ class Provenance(L.Callback):
         if changes:
             record["diff"] = f"{hashlib.sha256(changes).hexdigest()[:12]}.diff"
             files.write_bytes(self.path.with_name(record["diff"]), changes)
+        untracked = _untracked()
+        if untracked:
+            record["untracked"] = untracked
         self._began, self._joules = time.monotonic(), joules()
         files.write_json(self.path, {"starts": [*self._starts(), record]})
 
@@ -126,6 +133,17 @@ def _commit() -> str | None:
 def _changes() -> bytes:
     """How the tracked files differ from the commit."""
     return (_git("diff", "HEAD") or b"") if _tracked() else b""
+
+
+def _untracked() -> dict[str, str]:
+    """Sources that git neither knows nor ignores: their names in the repository, their sha256."""
+    top = _git("rev-parse", "--show-toplevel") if _tracked() else None
+    if top is None:
+        return {}
+    root = Path(os.fsdecode(top).removesuffix("\n"))
+    names = sorted(filter(None, os.fsdecode(_git(*_OTHERS, ":/") or b"").split("\0")))
+    sources = [name for name in names if Path(name).suffix in _SOURCES]
+    return {name: files.sha256(root / name) for name in sources if (root / name).is_file()}
 
 
 def _tracked() -> bool:

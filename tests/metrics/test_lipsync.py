@@ -6,7 +6,7 @@ import pytest
 from gstalker.data.synthetic import make_synthetic_capture
 from gstalker.metrics import lipsync
 from gstalker.metrics.bootstrap import Figures
-from gstalker.metrics.lipsync import SyncFamily, SyncTruth, bridged, make_truth
+from gstalker.metrics.lipsync import SyncFamily, SyncTruth, make_truth, tracks
 from gstalker.metrics.pairs import Pair
 from gstalker.metrics.protocol import Protocol
 
@@ -77,16 +77,43 @@ def test_short_clips_and_small_faces_have_no_figure_but_a_reason(capture, small)
     assert "no face was found" in scores["sync_d_truth"]["reason"]
 
 
-def test_a_face_missed_for_a_second_is_bridged_and_no_longer():
+def test_a_face_missed_for_a_second_is_bridged_and_no_longer(monkeypatch):
+    monkeypatch.setattr(lipsync, "LEAST_FRAMES", 9)
     boxes = np.arange(60.0)[:, None] * np.ones((60, 4))
     known = boxes.copy()
     boxes[10:34] = np.nan
-    np.testing.assert_allclose(bridged(boxes), known)
-    boxes[10:36] = np.nan
-    assert bridged(boxes) is None
-    boxes[:] = known
-    boxes[0] = np.nan
-    assert bridged(boxes) is None
+    ((start, whole),) = tracks(boxes)
+    assert start == 0
+    np.testing.assert_allclose(whole, known)
+    boxes[10:35] = np.nan
+    (_, before), (start, after) = tracks(boxes)
+    assert start == 35
+    np.testing.assert_allclose(before, known[:10])
+    np.testing.assert_allclose(after, known[35:])
+    boxes[3] = np.nan
+    assert [start for start, _ in tracks(boxes)] == [35], "nine faces are too few"
+    assert list(tracks(np.full((60, 4), np.nan))) == []
+
+
+def test_a_track_begins_and_ends_where_faces_do(small):
+    boxes = np.arange(60.0)[:, None] * np.ones((60, 4))
+    known = boxes.copy()
+    boxes[[0, 1, 20, 59]] = np.nan
+    ((start, whole),) = tracks(boxes)
+    assert start == 2
+    np.testing.assert_allclose(whole, known[2:59])
+
+
+def test_a_clip_whose_first_faces_are_missed_is_judged_from_the_first_that_is_found(capture, small):
+    calls = iter(range(1000))
+    scores, heard = run(
+        capture, np.arange(10, 50), lambda _: None if next(calls) % 40 in (0, 1, 39) else BOX
+    )
+    assert scores["sync_c"]["n"] == 1
+    sound = np.round(capture.audio() * 32768).astype(np.int16)
+    crops, samples = heard[0]
+    assert len(crops) == 37
+    assert (samples == sound[12 * 640 : 49 * 640]).all()
 
 
 def test_it_must_be_asked_for(capture):

@@ -26,6 +26,7 @@ from gstalker.metrics.lipsync import BACKBONE, judged
 from gstalker.metrics.lipsync import NAMES as SYNC
 from gstalker.metrics.pairs import Scores
 from gstalker.metrics.protocol import FilmRecord, Protocol, block_frames
+from gstalker.metrics.syncnet import Verdict
 from gstalker.metrics.temporal import jitter_rows
 
 FLOOR_DB = 40.0
@@ -209,11 +210,12 @@ def _heard(ears: object) -> Scores:
     """SyncNet's verdict, under names of its own: nothing else of the film is like a test frame."""
     if isinstance(ears, str):
         return {f"driven_{name}": not_available(ears) for name in SYNC}
-    (verdict,) = ears.verdicts  # type: ignore[attr-defined]
-    if isinstance(verdict, str):
-        return {f"driven_{name}": not_available(verdict) for name in SYNC}
-    values = (verdict.confidence, verdict.distance, verdict.offset)
+    found = ears.verdicts  # type: ignore[attr-defined]
+    told = [verdict for verdict in found if isinstance(verdict, Verdict)]
+    if not told:
+        return {f"driven_{name}": not_available(found[0]) for name in SYNC}
+    means = np.mean([(v.confidence, v.distance, v.offset) for v in told], axis=0)
     return {
-        f"driven_{name}": {"mean": float(value), "n": 1}
-        for name, value in zip(SYNC, values, strict=True)
+        f"driven_{name}": {"mean": float(mean), "n": len(told)}
+        for name, mean in zip(SYNC, means, strict=True)
     }

@@ -1,14 +1,14 @@
 """The family of SyncNet's metrics: faces found and cut out clip by clip, then held to the sound.
 
-A clip is a run of frames in one take; the figures are means over clips, as in the tables of Wav2Lip
-and its heirs. Frames of the clip at hand wait in a temporary file, because a face's place is
-smoothed over frames to come; memory holds none of them.
+A clip is a run of frames in one take, a track a stretch of it with a face; the figures are means
+over tracks, as in the tables of Wav2Lip and its heirs. Frames of the clip at hand wait in a
+temporary file, because a face's place is smoothed over frames to come; memory holds none of them.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,11 +25,11 @@ from gstalker.metrics.syncnet import SyncNet, Verdict, crop, smoothed, stretches
 from gstalker.metrics.temporal import follows
 
 LEAST_FRAMES = 100
-"""A clip must be longer than this (``min_track`` of run_pipeline.py)."""
+"""A track must be longer than this (``min_track`` of run_pipeline.py)."""
 LEAST_FACE = 100
 """Pixels: the mean longer side of the face's box (``min_face_size``)."""
 BRIDGED = 25
-"""Frames in a row without a face that are bridged (``num_failed_det``)."""
+"""The next face may be this many frames on, the one of the track before (``num_failed_det``)."""
 NAMES = ("sync_c", "sync_d", "sync_offset")
 OF_TRUTH = ("sync_c_truth", "sync_d_truth")
 BACKBONE = "SyncNet (syncnet_v2), S3FD crops"
@@ -66,8 +66,8 @@ class SyncTruth:
         self.find_face = find_face or syncnet.S3FD()
         self.clips = list(stretches(follows(ids, capture.segments)))
 
-    def judge(self, frames: np.ndarray, boxes: np.ndarray, first: int) -> Verdict | str:
-        """The verdict on a clip ``uint8 [F, H, W, 3]``, or why there is none.
+    def judge(self, frames: np.ndarray, boxes: np.ndarray, first: int) -> list[Verdict | str]:
+        """The verdicts on the tracks of a clip ``uint8 [F, H, W, 3]``, or why there is none.
 
         Args:
             frames: the clip.
@@ -75,14 +75,19 @@ class SyncTruth:
             first: the place of its first frame among the scored ones.
         """
         if len(frames) <= LEAST_FRAMES:
-            return f"SyncNet's track needs more than {LEAST_FRAMES} frames in a row"
-        whole = bridged(boxes)
-        if whole is None:
-            return f"no face was found for more than {BRIDGED} frames in a row"
-        sides = np.maximum(whole[:, 2] - whole[:, 0], whole[:, 3] - whole[:, 1])
+            return [f"SyncNet's track needs more than {LEAST_FRAMES} frames in a row"]
+        found = [
+            self._of_track(frames[start : start + len(whole)], whole, first + start)
+            for start, whole in tracks(boxes)
+        ]
+        none = f"no face was found in more than {LEAST_FRAMES} frames, each near the one before"
+        return [v for v in found if isinstance(v, Verdict)] or found[:1] or [none]
+
+    def _of_track(self, frames: np.ndarray, boxes: np.ndarray, first: int) -> Verdict | str:
+        sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         if sides.mean() <= LEAST_FACE:
             return f"SyncNet's track needs faces over {LEAST_FACE} pixels, not {sides.mean():.0f}"
-        crops = np.stack([crop(f, *at) for f, at in zip(frames, smoothed(whole), strict=True)])
+        crops = np.stack([crop(f, *at) for f, at in zip(frames, smoothed(boxes), strict=True)])
         start = int(self._ids[first]) * SAMPLES_PER_FRAME
         samples = self._sound[start : start + len(frames) * SAMPLES_PER_FRAME]
         return verdict(self._net.distances(crops, samples))
@@ -128,7 +133,7 @@ class Clips:
         if place == stop - 1:
             self._file.flush()
             frames = np.memmap(self._file, np.uint8, mode="r", shape=(stop - first, *self._size, 3))
-            self.verdicts.append(self._truth.judge(frames, np.stack(self._boxes), first))
+            self.verdicts += self._truth.judge(frames, np.stack(self._boxes), first)
             self._file.close()
             self._file, self._boxes = None, []
             self._clip = next(self._clips, (stop, stop))
@@ -151,7 +156,7 @@ class SyncFamily:
         self._clips.add(pair.place, pair.pred)
 
     def result(self, figures: Figures) -> tuple[Scores, Values]:
-        """The figures: means over clips, with ``n`` clips behind them."""
+        """The figures: means over tracks, with ``n`` tracks behind them."""
         scores = _entries(NAMES, self._clips.verdicts, figures)
         return scores | _entries(OF_TRUTH, self._truth.of_truth, figures), {}
 
@@ -169,19 +174,25 @@ def _entries(names: tuple[str, ...], found: list[Verdict | str], figures: Figure
     }
 
 
-def bridged(boxes: np.ndarray) -> np.ndarray | None:
-    """Boxes ``[F, 4]`` with missing ones filled in between their neighbours.
+def tracks(boxes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The stretches of a clip in which there is a face, as ``run_pipeline.py`` makes them.
 
-    Returns:
-        ``None`` where more than ``BRIDGED`` in a row are missing, or an end is.
+    A track goes from a found face to a found face; it ends where none was found for ``BRIDGED``
+    frames in a row. Fewer missing boxes are filled in between their neighbours. A track of
+    ``LEAST_FRAMES`` faces or fewer is none.
+
+    Args:
+        boxes: ``[F, 4]``, NaN where no face was found.
+
+    Yields:
+        The track's first frame, and its boxes ``[f, 4]``.
     """
     there = np.flatnonzero(np.isfinite(boxes).all(1))
-    if len(there) == 0 or there[0] != 0 or there[-1] != len(boxes) - 1:
-        return None
-    if np.diff(there).max(initial=1) > BRIDGED:
-        return None
-    at = np.arange(len(boxes))
-    return np.stack([np.interp(at, there, boxes[there, k]) for k in range(4)], axis=1)
+    for found in np.split(there, np.flatnonzero(np.diff(there) > BRIDGED) + 1):
+        if len(found) > LEAST_FRAMES:
+            at = np.arange(found[0], found[-1] + 1)
+            columns = [np.interp(at, found, column) for column in boxes[found].T]
+            yield int(found[0]), np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)

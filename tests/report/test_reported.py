@@ -78,27 +78,6 @@ def test_times_of_any_unit_become_minutes():
     assert _value("EmbedTalk", "train_time", "EmbedTalk").amount == pytest.approx(61 + 49 / 60)
 
 
-def test_every_figure_of_the_notes_is_entered(shared):
-    """Every number of the notes' second section, but for years, papers' numbers and settings."""
-    notes = (shared / "reference" / "papers.md").read_text()
-    part = notes[notes.index("## 2. Published") : notes.index("### 2.15")]
-    entered = {figure.value for figure in choose(["all"])} | {11179.0, 1670.0, 2246.0, 3709.0}
-    cells = [
-        number
-        for line in part.splitlines()
-        if line.startswith("|")
-        for cell in line.strip("|").split("|")[1:]
-        for number in re.findall(r"(?<![\w.:])\d+(?:\.\d+)?(?![\w:.])", cell)
-    ]
-    decimals = re.findall(r"(?<![\w.:(,])(?<!\d, )\d+\.\d{2,}(?![\w:])", part)
-    assert len(cells) > 600
-    papers_and_sections = {float(n) for n in re.findall(r"(?:arXiv |, )(\d{4}\.\d{5})", part)}
-    sections = {float(n) for n in re.findall(r"### (2\.\d+)", part)}
-    headings = {2060.0}  # a graphics card
-    missing = {float(n) for n in (*cells, *decimals)} - entered
-    assert not missing - papers_and_sections - sections - headings
-
-
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [

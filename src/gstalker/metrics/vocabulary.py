@@ -62,7 +62,7 @@ REPORTED: dict[str, Column] = {
         Column("niqe", "NIQE", digits=2, higher_is_better=False),
         Column("brisque", "BRISQUE", digits=2, higher_is_better=False),
         Column("lmd", "LMD", "px", higher_is_better=False),
-        Column("m_lmd", "M-LMD", "px", higher_is_better=False),
+        Column("m_lmd", "M-LMD", higher_is_better=False),
         Column("aue", "AUE", higher_is_better=False),
         Column("aue_lower", "AUE lower", higher_is_better=False),
         Column("aue_upper", "AUE upper", higher_is_better=False),

@@ -8,6 +8,8 @@ from typing import Any
 
 _OF_ONE_CAPTURE = ("fingerprint", "same_frames", "offset", "frame_count", "region", "ids")
 """Keys that tell captures apart, not protocols."""
+_FOUND = ("landmark_misses", "cautions", "frames_file")
+"""What came of scoring, which is told of every row by itself."""
 
 
 def fingerprint(scores: dict[str, Any]) -> str:
@@ -28,13 +30,13 @@ def fingerprint(scores: dict[str, Any]) -> str:
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Where two protocols differ, in their own words: ``landmarks: auto, not mediapipe``.
 
-    >>> differences({"seed": 0, "lpips": True}, {"seed": 1, "lpips": True})
+    >>> differences({"seed": 0, "cautions": []}, {"seed": 1, "cautions": ["still eyes"]})
     ['seed: 1, not 0']
     """
     told = []
     for key in dict.fromkeys([*one, *other]):
         mine, theirs = one.get(key), other.get(key)
-        if mine == theirs or key in _OF_ONE_CAPTURE:
+        if mine == theirs or key in (*_OF_ONE_CAPTURE, *_FOUND):
             continue
         if isinstance(mine, dict) and isinstance(theirs, dict):
             told += [f"{key}.{line}" for line in differences(mine, theirs)]

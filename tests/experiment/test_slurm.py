@@ -4,6 +4,7 @@ a table equal to that of the same sweep run here.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -203,6 +204,18 @@ def table(out):
     return cells
 
 
+SHOWN = ("psnr_full", "psnr_mouth", "ssim_full", "sharpness_mouth")
+"""Columns that do not depend on how long something took."""
+
+
+def printed_table(out):
+    """The lines of ``gstalker table``, but for the comments, which name the runs' folders."""
+    words = ["--runs", out, "--format", "csv", "--metrics", ",".join(SHOWN)]
+    status, told = gstalker("table", "ablation.yaml", *words)
+    assert status == 0
+    return [line for line in told.splitlines() if not line.startswith("#")]
+
+
 def test_a_sweep_on_slurm_survives_kills_and_gives_the_table_of_a_sweep_here(
     slurm, experiment, tiny_capture, monkeypatch
 ):
@@ -260,6 +273,12 @@ def test_a_sweep_on_slurm_survives_kills_and_gives_the_table_of_a_sweep_here(
     assert status == 1  # one diverged
     assert "done 3, diverged 1" in told
     assert table(experiment / "there") == table(experiment / "here")
+    printed = printed_table("there")
+    assert printed == printed_table("here")
+    assert [line.partition(",")[0] for line in printed[1:]] == [row for row in runs for _ in SHOWN]
+    figures = list(csv.DictReader(printed))
+    assert all(float(line["mean"]) for line in figures if line["row"] != "diverging")
+    assert all("diverged" in line["gaps"] for line in figures if line["row"] == "diverging")
 
 
 def test_a_preempted_trial_saves_its_step_and_goes_on_when_slurm_runs_it_again(

@@ -242,12 +242,16 @@ def test_the_average_moves_towards_what_is_learned_and_is_what_is_left():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_er_nerfs_small_preset_beats_its_controls_on_unseen_frames(tmp_path):
-    """With a part of its steps. AD-NeRF's takes minutes; docs/comparison.md has it."""
+@pytest.mark.parametrize(("name", "hears"), [("er_nerf", True), ("rad_nerf", False)])
+def test_the_small_preset_beats_its_controls_on_unseen_frames(name, hears, tmp_path):
+    """With a part of its steps, too few for RAD-NeRF's mouth to follow the sound.
+
+    AD-NeRF's takes minutes; docs/comparison.md has it.
+    """
     fewer = ("method.head.steps=2000", "method.lips.steps=300", "method.torso.steps=400")
     capture = make_synthetic_capture(tmp_path / "syn", seconds=24, size=64, takes=1)
     where = [f"capture={capture.folder}", f"runs={tmp_path}"]
-    chosen = config.compose(CONFIGS / "small" / "er_nerf.yaml", [*where, *fewer])
+    chosen = config.compose(CONFIGS / "small" / f"{name}.yaml", [*where, *fewer])
     rows = evaluate(train(chosen))["rows"]
 
     def mean(row, metric):
@@ -255,4 +259,5 @@ def test_er_nerfs_small_preset_beats_its_controls_on_unseen_frames(tmp_path):
 
     for metric in ("psnr_full", "psnr_head", "psnr_mouth"):
         assert mean("ours", metric) > mean("mean_frame", metric) + 3
-    assert mean("ours", "mouth_corr") > mean("shuffled_audio", "mouth_corr") + 0.1
+    if hears:
+        assert mean("ours", "mouth_corr") > mean("shuffled_audio", "mouth_corr") + 0.1

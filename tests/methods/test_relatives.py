@@ -229,7 +229,7 @@ def test_gaussians_that_learned_the_backdrop_go(tiny_capture, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", LENGTHS)
+@pytest.mark.parametrize("name", ["gstalker", *LENGTHS])
 def test_the_small_preset_beats_its_controls_on_unseen_frames(name, tmp_path):
     capture = make_synthetic_capture(tmp_path / "syn", seconds=24, size=64, takes=1)
     where = [f"capture={capture.folder}", f"runs={tmp_path}"]

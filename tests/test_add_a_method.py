@@ -11,12 +11,13 @@ import pytest
 from gstalker import cli
 from gstalker.data.synthetic import synthetic_voice
 from gstalker.data.writer import write_wav
+from gstalker.experiment.plan import read
 
 PAGE = (Path(__file__).parents[1] / "docs" / "add-a-method.md").read_text()
 
 
-def block(language):
-    return re.search(rf"```{language}\n(.*?)```", PAGE, re.S).group(1)
+def block(language, number=0):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)[number]
 
 
 @pytest.fixture
@@ -35,18 +36,36 @@ def test_a_stranger_adds_a_method_by_the_page(lab, tiny_capture, capsys):
     (lab / "captures").mkdir()
     (lab / "captures" / "me").symlink_to(tiny_capture.folder, target_is_directory=True)
     commands = [c for c in block("console").splitlines() if c.startswith("gstalker ")]
-    assert [c.split()[1] for c in commands] == ["config", "train", "evaluate", "drive"]
+    assert [c.split()[1] for c in commands] == [
+        "config", "train", "evaluate", "drive", "sweep", "table", "score"
+    ]  # fmt: skip
+    run = None
     for command in commands:
-        runs = sorted(lab.glob("runs/*"))
-        words = command.replace("runs/RUN", str(runs[0])) if runs else command
-        assert cli.main(shlex.split(words)[1:]) == 0, command
-    rows = json.loads((runs[0] / "scores.json").read_text())["rows"]
+        words = shlex.split(command.replace("runs/RUN", str(run)))[1:]
+        assert cli.main(words) == 0, command
+        run = run or next(iter(lab.glob("runs/Mine-*")), None)
+        if words[0] == "table":
+            assert "1 capture, 2 runs" in capsys.readouterr().out
+    rows = json.loads((run / "scores.json").read_text())["rows"]
     assert rows["ours"]["psnr_full"]["mean"] > 15
     assert rows["ours"]["psnr_full"]["mean"] != rows["static"]["psnr_full"]["mean"]
     assert (lab / "out.mp4").stat().st_size > 1000
-    trained = (runs[0] / "pictures" / "model.pt").stat().st_mtime_ns
+    by_frames = json.loads((lab / "frames.json").read_text())["rows"]
+    (theirs,) = [row for name, row in by_frames.items() if name.startswith("Mine")]
+    ours = rows["ours"]["psnr_full"]["mean"]
+    assert theirs["psnr_full"]["mean"] == pytest.approx(ours, abs=0.05)
+    trained = (run / "pictures" / "model.pt").stat().st_mtime_ns
     assert cli.main(["train", "mine.yaml", "capture=captures/me"]) == 0
-    assert (runs[0] / "pictures" / "model.pt").stat().st_mtime_ns == trained
+    assert (run / "pictures" / "model.pt").stat().st_mtime_ns == trained
+
+
+def test_the_strangers_method_stands_as_a_row_beside_ours(lab, tiny_capture):
+    ours = Path(__file__).parents[1]
+    (lab / "rows.yaml").write_text(block("yaml", 1).replace("CHECKOUT", str(ours)))
+    plan = read("rows.yaml", [f"captures={tiny_capture.folder}"], "runs")
+    rows = [(trial.row, trial.config.method.name, trial.seed) for trial in plan.trials]
+    mine = [("Mine", "my_lab.method:Mine", seed) for seed in (0, 1)]
+    assert rows == [*mine, ("GSTalker", "gstalker", 0), ("GSTalker", "gstalker", 1)]
 
 
 def test_a_key_that_the_strangers_config_lacks_is_answered_with_the_nearest(lab, capsys):

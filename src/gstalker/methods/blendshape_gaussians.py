@@ -25,7 +25,7 @@ from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.limits import Count, Whole
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
-from gstalker.stages.model_file import fill
+from gstalker.stages.model_file import fill, part_of
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.puppet import Puppet, PuppetConfig, PuppetStage, SpeakConfig, SpeakStage
 from gstalker.stages.talking import Body
@@ -103,8 +103,7 @@ class BlendshapeGaussians(Portrait):
         path = folder / "look" / "model.pt"
         state = self.files.read(path)
         puppet = self._puppet_like(state)
-        own = {k.removeprefix("puppet."): v for k, v in state.items() if k.startswith("puppet.")}
-        fill(puppet, own, path)
+        fill(puppet, part_of(state, "puppet"), path)
         stage = self._speaking(puppet, self._seen())
         self.fit_whitening(stage.audio)
         return stage
@@ -115,10 +114,8 @@ class BlendshapeGaussians(Portrait):
 
     def _puppet_like(self, state: dict[str, Tensor]) -> Puppet:
         """A puppet of the sizes of a state."""
-        prefix = "puppet.binding."
-        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         cloud = GaussianCloud.empty(self.config.start.sh_degree)
-        return Puppet(self._body(cloud), Binding.like(own))
+        return Puppet(self._body(cloud), Binding.like(part_of(state, "puppet.binding")))
 
     def _body(self, cloud: GaussianCloud) -> Body:
         return Body(cloud, self.rest_viewmat, self.poses, self.config.torso)

@@ -24,7 +24,7 @@ from gstalker.limits import Count
 from gstalker.methods import Performer, StagePlan
 from gstalker.methods.portrait import Portrait, StartConfig
 from gstalker.stages.crossfield import CanonicalStage, CrossStageConfig, FineConfig, FineStage
-from gstalker.stages.model_file import fill
+from gstalker.stages.model_file import fill, part_of
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.talking import Body
 
@@ -97,9 +97,7 @@ class GaussianTalker(Portrait):
         path = folder / "coarse" / "model.pt"
         state = self.files.read(path)
         for name, part in (("body", stage.body), ("planes", stage.planes)):
-            prefix = f"{name}."
-            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            fill(part, own, path)
+            fill(part, part_of(state, name), path)
         self.fit_whitening(stage.audio)
         return stage
 

@@ -49,15 +49,7 @@ class GSTalkerConfig:
 
 
 class GSTalker(Portrait):
-    """Static stage, handoff, deformation stage.
-
-    Args:
-        config: the method's.
-        capture: what it is trained on.
-        rasterizer: name of the backend that draws.
-        features: kind of sound features, resolved.
-        device: cpu or cuda.
-    """
+    """Static stage, handoff, deformation stage; arguments as :class:`Portrait`'s."""
 
     Config = GSTalkerConfig
     VERSION = 2

@@ -76,3 +76,9 @@ def fill(stage: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         stage.load_state_dict(state)
     except RuntimeError as error:
         raise RunError(f"{path} does not fit this run's config: {error}") from error
+
+
+def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights of a stage's part, by their names in that part."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -173,6 +173,23 @@ def copy(source, target):
     return lambda folder: (folder / target).write_bytes((folder / source).read_bytes())
 
 
+def other_content(name, source):
+    """The second name of a picture gets one of its own."""
+
+    def change(folder):
+        (folder / name).unlink()
+        (folder / name).write_bytes((folder / source).read_bytes())
+
+    return change
+
+
+def transparent(name):
+    def change(folder):
+        Image.fromarray(np.zeros((64, 64, 4), np.uint8)).save(folder / name)
+
+    return change
+
+
 def rename(source, target):
     return lambda folder: (folder / source).rename(folder / target)
 
@@ -302,6 +319,28 @@ AMISS = {
         lambda f: swap(f, "gt_imgs/40.jpg", "gt_imgs/41.jpg"),
         r"gt_imgs/40\.jpg does not show .*\n?.*misnumbered",
     ),
+    "neighbouring landmarks exchanged": (
+        lambda f: swap(f, "ori_imgs/40.lms", "ori_imgs/41.lms"),
+        r"ori_imgs/40\.lms fits (ori|gt)_imgs/41\.jpg better than its own picture",
+    ),
+    "torsos exchanged": (
+        lambda f: swap(f, "torso_imgs/40.png", "torso_imgs/41.png"),
+        r"torso_imgs/40\.png does not show the torso of ori_imgs/40\.jpg: .* grey levels there\. "
+        r"It is that of ori_imgs/41\.jpg\.",
+    ),
+    "a torso of another frame": (
+        copy("torso_imgs/10.png", "torso_imgs/60.png"),
+        r"torso_imgs/60\.png does not .* It is that of ori_imgs/10\.jpg\.",
+    ),
+    "a hole in a torso": (
+        transparent("torso_imgs/60.png"),
+        r"torso_imgs/60\.png does not show the torso of ori_imgs/60\.jpg: they differ by [\d.]+ "
+        r"grey levels there\.\n",
+    ),
+    "a second composed picture of another frame": (
+        other_content("com_imgs/60.jpg", "com_imgs/10.jpg"),
+        r"com_imgs/60\.jpg does not show the person .* It is that of ori_imgs/10\.jpg\.",
+    ),
     "a picture of another size": (resize("ori_imgs/50.jpg"), r"ori_imgs/50\.jpg is 62x64"),
     "a map of another size": (resize("parsing/50.png"), r"parsing/50\.png is 62x64"),
     "another camera": (
@@ -361,7 +400,11 @@ def test_one_thing_amiss_is_a_sentence_that_names_it(copied, tmp_path, what):
 
 @pytest.mark.parametrize("layout", ["talkinggaussian", "gaussiantalker", "ad-nerf"])
 @pytest.mark.parametrize(
-    "what", ["a picture missing", "a map missing", "landmarks exchanged", "maps exchanged"]
+    "what",
+    [
+        *("a picture missing", "a map missing", "landmarks exchanged", "maps exchanged"),
+        "neighbouring landmarks exchanged",
+    ],
 )
 def test_it_is_named_in_every_layout(copied, tmp_path, layout, what):
     damage, sentence = AMISS[what]
@@ -369,6 +412,43 @@ def test_it_is_named_in_every_layout(copied, tmp_path, layout, what):
     damage(folder)
     with pytest.raises(CaptureError, match=sentence):
         imported(folder, tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["talkinggaussian", "gaussiantalker"])
+@pytest.mark.parametrize("what", ["torsos exchanged", "a torso of another frame"])
+def test_a_torso_is_held_to_its_frame(copied, tmp_path, layout, what):
+    damage, sentence = AMISS[what]
+    folder = copied(layout)
+    damage(folder)
+    with pytest.raises(CaptureError, match=sentence):
+        imported(folder, tmp_path)
+
+
+@pytest.mark.parametrize(("a", "b"), [(40, 41), (10, 60)])
+def test_a_head_is_held_to_its_frame(copied, tmp_path, a, b):
+    folder = copied("ad-nerf")
+    swap(folder, f"head_imgs/{a}.jpg", f"head_imgs/{b}.jpg")
+    sentence = r"head_imgs/\d+\.jpg does not show the head of ori_imgs/\d+\.jpg"
+    with pytest.raises(CaptureError, match=sentence):
+        imported(folder, tmp_path)
+
+
+def test_teeth_are_held_to_the_lips(copied, tmp_path):
+    """Teeth between the lips pass, the same on the forehead or under a shut mouth do not."""
+    folder = copied("talkinggaussian")
+    mouth = np.loadtxt(folder / "ori_imgs/40.lms")[60:68].mean(0).round().astype(int)
+
+    def teeth(dy):
+        mask = np.zeros((64, 64), bool)
+        mask[mouth[1] + dy : mouth[1] + dy + 2, mouth[0] - 2 : mouth[0] + 2] = True
+        np.save(folder / "teeth_mask/40.npy", mask)
+
+    teeth(-1)
+    imported(folder, tmp_path / "right")
+    for dy in (-15, 8):
+        teeth(dy)
+        with pytest.raises(CaptureError, match=r"half of the teeth of teeth_mask/40\.npy lie"):
+            imported(folder, tmp_path)
 
 
 def test_rows_of_action_units_beyond_the_last_frame_are_told(copied, tmp_path, caplog):

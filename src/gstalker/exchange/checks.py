@@ -1,17 +1,17 @@
 """Do the files of a data set belong together? What their contents say about each other.
 
-Names and counts are ``tree``'s. Here: a pose against the landmarks, a composed picture against the
-filmed one and against the background. A file that was exchanged for another frame's is found
-because it fits that other frame better.
+Names and counts are ``tree``'s, pictures against each other ``likeness``'s. Here: a pose against
+the landmarks, a composed picture and its parsing map against the background, teeth against lips. A
+file that was exchanged for another frame's is found because it fits that other frame better.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import ConvexHull, QhullError
 
 from gstalker.errors import CaptureError
@@ -27,11 +27,6 @@ _OUTSIDE_SHARE = 0.5
 _OUTLIER_TIMES = 6.0
 _OUTLIER_SHARE = 0.04
 """A frame misses its pose if it is off by so many usual deviations and so much of a ruler."""
-_THUMB = 64
-_LEVELS = 6.0
-"""Mean grey levels by which two jpgs of one picture may differ, at 64 x 64; noise gives 0.3."""
-_NOISE_LEVELS = 0.25
-"""Below this, two neighbours cannot be told apart."""
 _PLATE_LEVELS = 12.0
 """Mean levels by which the background of a composed picture may differ from ``bc.jpg``."""
 _EDGE_STEP, _EDGE = 2, 5
@@ -40,6 +35,12 @@ _MOST_ODD = 40
 """Frames that are compared with one another."""
 _EDGE_LEVELS = 1.5
 """Mean levels more than usual that may be seen there, whatever the usual deviation is."""
+_TEETH_SHARE, _TEETH_PX = 0.07, 1.5
+"""Half of a frame's teeth may lie so far from its inner lips: this share of the outer-eye distance
+(6 mm), or so many pixels. Measured as in ``likeness``: at most a pixel in their own frame; in
+another one's more than this for half of all pairs, and a quarter of those of one take."""
+_LEAST_TEETH = 0.005
+"""Fewer, as a share of the square of that distance, say nothing: a parser's stray pixels."""
 
 
 def scale(points: np.ndarray, viewmats: np.ndarray, lens: Lens) -> None:
@@ -105,7 +106,7 @@ def poses_fit(
     miss = mesh.residuals(rest, seen, viewmats, lens).mean(1)
     a, b = _FACE.eye_corners
     ruler = float(np.median(np.linalg.norm(points[:, a] - points[:, b], axis=-1)))
-    limit = _usual_limit(miss, _OUTLIER_SHARE * ruler)
+    limit = usual_limit(miss, _OUTLIER_SHARE * ruler)
     odd = np.flatnonzero(miss > limit)
     for k in odd:
         mine = np.broadcast_to(seen[k], (len(odd), *seen[k].shape))
@@ -121,66 +122,6 @@ def poses_fit(
                 "poses are misnumbered."
             )
     return miss > limit
-
-
-def same_pictures(
-    folder: Path, composed: str, numbers: np.ndarray, persons: dict[int, np.ndarray]
-) -> None:
-    """Does every composed picture show the person of the filmed one?
-
-    Args:
-        folder: the data set.
-        composed: ``gt_imgs`` or ``com_imgs``.
-        numbers: frames to compare, ascending.
-        persons: of each frame, ``bool [64, 64]``: where surely the person is.
-
-    Raises:
-        CaptureError: one does not; names it, and the frame whose picture it is if a neighbour.
-    """
-    from gstalker.exchange import pictures
-
-    window: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def pair(i: int) -> tuple[np.ndarray, np.ndarray]:
-        if i not in window:
-            window[i] = tuple(  # type: ignore[assignment]
-                pictures.grey_thumb(folder / place / f"{i}.jpg", _THUMB)
-                for place in ("ori_imgs", composed)
-            )
-        return window[i]
-
-    listed = [int(i) for i in numbers]
-    for k, i in enumerate(listed):
-        where = persons[i]
-        if not where.any():
-            continue
-        filmed, shown = pair(i)
-        off = float(np.abs(filmed - shown)[where].mean())
-        near = {
-            j: float(np.abs(filmed - pair(j)[1])[where].mean())
-            for j in listed[k - 1 if k else 0 : k + 2]
-            if j != i
-        }
-        closest = min(near, key=lambda j: near[j], default=i)
-        shifted = bool(near) and off > _NOISE_LEVELS and near[closest] < 0.5 * off
-        if off > _LEVELS or shifted:
-            whose = f" It is that of ori_imgs/{closest}.jpg." if shifted else ""
-            raise CaptureError(
-                f"{composed}/{i}.jpg does not show the person of ori_imgs/{i}.jpg: they differ by "
-                f"{off:.1f} grey levels there.{whose}\n  One of the two is misnumbered."
-            )
-        if k:
-            window.pop(listed[k - 1], None)
-
-
-def person_thumb(person: np.ndarray) -> np.ndarray:
-    """Where in a 64 x 64 copy surely the person is, ``bool``."""
-    from PIL import Image
-
-    small = Image.fromarray((person * 255).astype(np.uint8)).resize(
-        (_THUMB, _THUMB), Image.Resampling.BOX
-    )
-    return np.asarray(small) == 255
 
 
 def background_replaced(shown: np.ndarray, plate: np.ndarray, free: np.ndarray, file: str) -> None:
@@ -237,7 +178,7 @@ def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], p
     levels = np.array(list(own.values()))
     if not len(levels):
         return
-    limit = _usual_limit(levels, _EDGE_LEVELS)
+    limit = usual_limit(levels, _EDGE_LEVELS)
     odd = sorted((i for i in own if own[i] > limit), key=lambda i: -own[i])[:_MOST_ODD]
     for i, j in itertools.combinations(odd, 2):
         if max(other(i, j), other(j, i)) <= min(limit, 0.5 * min(own[i], own[j])):
@@ -248,7 +189,33 @@ def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], p
             )
 
 
-def _usual_limit(values: np.ndarray, least: float) -> float:
+def teeth_in_mouth(teeth: np.ndarray, lips: np.ndarray, ruler_px: float, frame: int) -> None:
+    """Are the teeth where the mouth is?
+
+    Args:
+        teeth: ``bool [H, W]``.
+        lips: ``bool [H, W]``: between the inner lips, their line included.
+        ruler_px: distance of the outer eye corners.
+        frame: the number.
+
+    Raises:
+        CaptureError: they are not; names the file.
+    """
+    if (
+        teeth.sum() <= max(_LEAST_TEETH * ruler_px**2, 1)
+        or (teeth & ~lips).sum() <= teeth.sum() / 2
+    ):
+        return
+    away = float(np.median(distance_transform_edt(~lips)[teeth]))
+    if away > max(_TEETH_SHARE * ruler_px, _TEETH_PX):
+        raise CaptureError(
+            f"half of the teeth of teeth_mask/{frame}.npy lie {away:.1f} px and more from the "
+            f"inner lips of ori_imgs/{frame}.lms: one of them is misnumbered, or the mask wrong.\n"
+            "  Put the right file there, or take teeth_mask away: without it the import goes on."
+        )
+
+
+def usual_limit(values: np.ndarray, least: float) -> float:
     """Above this a value is an outlier: many usual deviations, and ``least``, over the median."""
     middle = float(np.median(values))
     usual = 1.4826 * float(np.median(np.abs(values - middle)))

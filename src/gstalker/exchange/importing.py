@@ -63,7 +63,7 @@ class Import:
         self._read()
         self._check()
         writer = CaptureWriter(out)
-        painting = Painting(self.tree, self.config, self.points, self.notes)
+        painting = Painting(self.tree, self.config, self.points, self._good, self.notes)
         painting.write(writer)
         self._geometry(writer)
         self._signals(writer)

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from gstalker.data.capture import BACKGROUND, HEAD, MOUTH
 from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError
-from gstalker.exchange import checks, colours, pictures
+from gstalker.exchange import checks, colours, likeness, pictures
 from gstalker.exchange.config import ImportConfig
-from gstalker.exchange.tree import Tree
+from gstalker.exchange.tree import SERIES, Tree
 from gstalker.face import LAYOUTS
 
 log = logging.getLogger(__name__)
@@ -32,18 +32,25 @@ class Painting:
         tree: the folder.
         config: the user's choices.
         points: ``[F, 68, 2]`` landmarks, NaN without.
+        trusted: ``bool [F]``: frames whose landmarks fit their pose.
         notes: what is decided goes here.
     """
 
     def __init__(
-        self, tree: Tree, config: ImportConfig, points: np.ndarray, notes: dict[str, Any]
+        self,
+        tree: Tree,
+        config: ImportConfig,
+        points: np.ndarray,
+        trusted: np.ndarray,
+        notes: dict[str, Any],
     ) -> None:
         self.tree = tree
         self.points = points
+        self._trusted = trusted
         self.notes = notes
         self._dialect = config.parsing
         self._place = self._choose(config)
-        self._persons: dict[int, np.ndarray] = {}
+        self._surely: dict[int, np.ndarray] = {}
 
     def write(self, writer: CaptureWriter) -> None:
         """Write ``parsing``, ``masks``, ``frames`` and ``background``."""
@@ -62,8 +69,7 @@ class Painting:
         dialect = self._decide(hair, inside)
         classes = np.load(writer.folder / "parsing.npy", mmap_mode="r", allow_pickle=False)
         writer.rows("masks", self._masks(classes, dialect, plate), (count, *shape))
-        if self._place == "ori_imgs" and tree.composed:
-            self._compare()
+        self._compare()
         writer.frames(self._frames(), count, *shape)
         writer.array("background", plate)
 
@@ -95,7 +101,11 @@ class Painting:
                 f"teeth_mask/{index}.npy is of shape {mask.shape}, the pictures are "
                 f"{self.tree.width}x{self.tree.height}."
             )
-        return mask.astype(bool)
+        mask = mask.astype(bool)
+        if self._trusted[index]:
+            lips = self._drawn(self.points[index], outline=1)
+            checks.teeth_in_mouth(mask, lips, _ruler(self.points[index]), index)
+        return mask
 
     def _decide(self, hair: list[bool], inside: list[bool]) -> colours.Dialect:
         if self._dialect != "auto":
@@ -123,8 +133,11 @@ class Painting:
                 inner = self._inner_lips(i)
                 if inner is not None:
                     labels[inner & (labels == HEAD)] = MOUTH
-            if composed and np.isfinite(self.points[i]).all():
-                self._persons[i] = checks.person_thumb(labels != BACKGROUND)
+            if not np.isfinite(self.points[i]).all():
+                yield labels
+                continue
+            self._surely[i] = likeness.surely(row)
+            if composed:
                 file = f"{composed}/{i}.jpg"
                 shown = pictures.read(self.tree.folder / file)
                 checks.background_replaced(shown, plate, labels == BACKGROUND, file)
@@ -142,14 +155,16 @@ class Painting:
         points = self.points[index]
         if not np.isfinite(points).all():
             return None
-        ruler = np.linalg.norm(np.subtract(*points[list(_FACE.eye_corners)]))
-        if np.linalg.norm(np.subtract(*points[list(_FACE.gap)])) <= max(
-            _OPEN_SHARE * float(ruler), _OPEN_PX
-        ):
+        gap = float(np.linalg.norm(np.subtract(*points[list(_FACE.gap)])))
+        if gap <= max(_OPEN_SHARE * _ruler(points), _OPEN_PX):
             return None
+        return self._drawn(points)
+
+    def _drawn(self, points: np.ndarray, outline: int | None = None) -> np.ndarray:
+        """What lies between the inner lips, ``bool [H, W]``."""
         canvas = Image.new("1", (self.tree.width, self.tree.height))
-        corners = points[list(_FACE.inner_lips)] - 0.5
-        ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1)
+        corners = [(float(x), float(y)) for x, y in points[list(_FACE.inner_lips)] - 0.5]
+        ImageDraw.Draw(canvas).polygon(corners, fill=1, outline=outline)
         return np.asarray(canvas)
 
     # ------------------------------------------------------------------ frames
@@ -179,4 +194,15 @@ class Painting:
                 yield np.zeros((self.tree.height, self.tree.width, 3), np.uint8)
 
     def _compare(self) -> None:
-        checks.same_pictures(self.tree.folder, self.tree.composed, self.tree.faces, self._persons)
+        """Hold every folder of pictures against the one that frames are taken from."""
+        tree, used = self.tree, self.tree.faces
+        where = np.array([self._surely[i] for i in used.tolist()])
+        same = likeness.Likeness(tree.folder, self._place, used, where, self.points[used])
+        for place in likeness.SHOWN:
+            if place in tree.series and place != self._place:
+                same.check(place, SERIES[place])
+
+
+def _ruler(points: np.ndarray) -> float:
+    """Distance of the outer eye corners, pixels."""
+    return float(np.linalg.norm(np.subtract(*points[list(_FACE.eye_corners)])))

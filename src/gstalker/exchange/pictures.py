@@ -38,15 +38,23 @@ def size(path: Path) -> tuple[int, int]:
         raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
 
 
-def grey_thumb(path: Path, side: int) -> np.ndarray:
-    """A small grey copy, ``float32 [h, w]``, decoded at a coarse scale: quick."""
+def grey(path: Path) -> np.ndarray:
+    """A picture in grey, ``uint8 [H, W]``; transparency is left aside.
+
+    Raises:
+        CaptureError: it is missing or damaged; names it.
+    """
     try:
         with Image.open(path) as picture:
-            picture.draft("L", (2 * side, 2 * side))
-            small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
-            return np.asarray(small, np.float32)
+            picture.draft("L", picture.size)  # a jpg need not decode its colours
+            return np.asarray(picture.convert("L"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
+
+
+def small(picture: np.ndarray, side: int) -> np.ndarray:
+    """A copy ``uint8 [side, side]`` of ``uint8 [H, W]``, each pixel the mean of what it covers."""
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
 
 
 def write_jpg(path: Path, picture: np.ndarray, quality: int) -> None:

@@ -7,13 +7,21 @@ import wave
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from PIL import Image
 
 from gstalker import cli
 from gstalker.data.capture import Capture
 from gstalker.errors import CaptureError, ConfigError
-from gstalker.exchange import ExportConfig, export_capture, import_folder, seam
+from gstalker.exchange import (
+    ExportConfig,
+    colours,
+    export_capture,
+    import_folder,
+    portrait,
+    seam,
+)
 from gstalker.exchange.blendshapes import _PAIRS, _SINGLE
 
 from .conftest import DROPPED, FRAMES
@@ -328,6 +336,41 @@ def test_expressions_become_the_blendshapes_that_synctalk_reads(fine, tmp_path):
     np.testing.assert_allclose(shapes[:, 9], np.linspace(0, 1, FRAMES), atol=1e-6)
     assert not np.delete(shapes, 9, axis=1).any()
     assert any("ict.npz, not Basel's" in note for note in report.notes)
+
+
+def test_the_soft_face_that_synctalk_blends_by_is_there(family, fine, speaker, tmp_path):
+    """Its loader takes (255 - green) / 255 for the share of the rendered face."""
+    share = []
+    for i in range(FRAMES):
+        picture = np.asarray(Image.open(family / f"er-nerf/parsing/{i}_face.png"))
+        share.append((255 - picture[..., 1].astype(float)) / 255)
+        assert (picture[..., 2] == 255).all()  # blue on white
+        head = np.isin(speaker.mask(i), (2, 3))
+        inside = scipy.ndimage.binary_erosion(head, iterations=2)
+        near = scipy.ndimage.binary_dilation(head, iterations=3)
+        assert inside.any()
+        assert (share[i][inside] > 0.99).all()
+        assert (share[i][~near] == 0).all()
+    assert ((np.array(share) > 0.05) & (np.array(share) < 0.95)).any()  # soft
+    report = export_capture(fine.folder, tmp_path / "out", "er-nerf")
+    assert any("_face.png" in note and "ears are not told" in note for note in report.notes)
+    with_hair = np.asarray(Image.open(tmp_path / "out/parsing/30_face.png"))[..., 1]
+    hair = fine.parts(30) == 4
+    assert (with_hair[scipy.ndimage.binary_erosion(hair, iterations=2)] == 255).all()
+
+
+def test_a_soft_face_goes_on_below_the_chin_in_the_middle():
+    """By SyncTalk's script at 512: ten rows, in the middle half of the columns, then a blur."""
+    classes = np.full((512, 512), colours.NONE, np.uint8)
+    classes[100:300, 100:301] = colours.SKIN
+    classes[200:220, 180:220] = colours.INSIDE
+    classes[300:, 150:250] = colours.NECK
+    share = (255 - portrait.soft_face(classes)[..., 1].astype(float)) / 255
+    assert share[290, 105:295].min() > 0.99
+    assert share[205, 200] == 1  # the mouth is face
+    assert np.flatnonzero(share[305] > 0.5).tolist() == list(range(150, 251))
+    assert share[309, 200] == pytest.approx(0.5, abs=0.07)
+    assert share[314, 200] == 0
 
 
 def test_the_seam_of_the_exported_torso_is_told_and_kept(family):

@@ -283,6 +283,19 @@ AMISS = {
     "a map missing": (no("parsing/30.png"), r"parsing/30\.png is missing"),
     "a composed picture missing": (no("gt_imgs/30.jpg"), r"gt_imgs/30\.jpg is missing"),
     "a torso missing": (no("torso_imgs/30.png"), r"torso_imgs/30\.png is missing"),
+    "a soft face missing": (no("parsing/30_face.png"), r"parsing/30_face\.png is missing"),
+    "a soft face more": (
+        copy("parsing/99_face.png", "parsing/100_face.png"),
+        r"parsing/100_face\.png .* it is extra",
+    ),
+    "a soft face of another size": (
+        resize("parsing/50_face.png"),
+        r"parsing/50_face\.png is 62x64",
+    ),
+    "a soft face with a padded number": (
+        rename("parsing/7_face.png", "parsing/007_face.png"),
+        r"parsing/007_face\.png is misnumbered",
+    ),
     "bc missing": (no("bc.jpg"), r"lacks bc\.jpg"),
     "sound missing": (no("aud.wav"), r"lacks aud\.wav"),
     "val missing": (no("transforms_val.json"), r"transforms_val\.json is missing"),

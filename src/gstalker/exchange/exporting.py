@@ -27,6 +27,7 @@ from gstalker.exchange import (
     landmarks,
     openface,
     pictures,
+    portrait,
     poses,
     seam,
     torso,
@@ -290,6 +291,12 @@ class Export:
             )
         if six and "hair" not in tells:
             notes.append("parsing: hair is not told from the face")
+        if self.layout.soft_face:
+            more = "ears" if "hair" in tells else "ears and hair"
+            notes.append(
+                f"parsing/*_face.png, which SyncTalk's --portrait blends by: {more} are not told "
+                "from the face, which they belong to there"
+            )
         if self.layout.teeth_mask and "teeth" not in tells:
             notes.append(
                 "teeth_mask is empty: teeth belong to the grey mouth inside, and the readers' "
@@ -318,6 +325,9 @@ class Export:
         pictures.write_jpg(folder / f"ori_imgs/{number}.jpg", frame, quality)
         painted = colours.paint(classes, self.layout.dialect)
         pictures.write_png(folder / f"parsing/{number}.png", painted)
+        if self.layout.soft_face:
+            soft = portrait.soft_face(classes)
+            pictures.write_png(folder / f"parsing/{number}_face.png", soft)
         if points is None:
             return
         files.write_text(folder / f"ori_imgs/{number}.lms", landmarks.text(points))

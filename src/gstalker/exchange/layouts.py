@@ -30,6 +30,8 @@ class Layout:
     """Also ``teeth_mask``."""
     blendshapes: bool = False
     """Also ``bs.npy``, where the capture's tracker fitted a face model."""
+    soft_face: bool = False
+    """Also ``parsing/<i>_face.png``."""
     split_wavs: bool = False
     """Also ``aud_train.wav`` and ``aud_novel.wav``."""
 
@@ -42,6 +44,7 @@ LAYOUTS = {
         features=("deepspeech", "esperanto", "hubert"),
         units=("AU45",),
         blendshapes=True,
+        soft_face=True,
     ),
     "talkinggaussian": Layout(
         "TalkingGaussian and InsTaG",

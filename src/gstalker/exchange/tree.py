@@ -26,8 +26,10 @@ SERIES = {
     "teeth_mask": "npy",
 }
 """Folders with one file a frame, beside ``ori_imgs``; all but ``parsing`` may be absent."""
-_OTHERS = re.compile(r"\d+_face\.png$|^\.|\.lms$|^Thumbs\.db$")
-"""Files that do not count: SyncTalk's soft face masks, landmarks, and what systems leave."""
+_SOFT = re.compile(r"(\d+)_face\.png$")
+"""SyncTalk's soft face masks, beside the maps."""
+_OTHERS = re.compile(_SOFT.pattern + r"|^\.|\.lms$|^Thumbs\.db$")
+"""Files that are not of their folder's series: soft masks, landmarks, and what systems leave."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Tree:
     """Numbers of the frames that have a ``.lms``, ascending."""
     series: dict[str, np.ndarray]
     """Numbers in each folder that is there."""
+    soft: np.ndarray
+    """Numbers of the soft face masks, ``parsing/<i>_face.png``; empty where there are none."""
     filmed: bool
     """``ori_imgs`` has its pictures."""
     width: int
@@ -110,6 +114,7 @@ def scan(folder: Path) -> Tree:
         len(whole),
         faces,
         series,
+        _soft_masks(folder / "parsing"),
         bool(len(filmed)),
         *pictures.size(folder / place / "0.jpg"),
     )
@@ -183,30 +188,48 @@ def _numbers(folder: Path, suffix: str) -> np.ndarray:
         if _OTHERS.search(entry.name) and suffix != "lms":
             continue
         if not dot or not stem.isascii() or not stem.isdigit() or str(int(stem)) != stem:
-            raise CaptureError(
-                f"{folder.name}/{entry.name} is misnumbered: the family counts 0.{suffix}, "
-                f"1.{suffix}, 2.{suffix} without leading zeros."
-            )
+            raise CaptureError(_padded(folder.name, entry.name, f".{suffix}"))
         numbers.append(int(stem))
     return np.array(sorted(numbers), np.int64)
+
+
+def _padded(place: str, name: str, tail: str) -> str:
+    return (
+        f"{place}/{name} is misnumbered: the family counts 0{tail}, 1{tail}, 2{tail} without "
+        "leading zeros."
+    )
+
+
+def _soft_masks(folder: Path) -> np.ndarray:
+    """Numbers of SyncTalk's soft face masks, ascending."""
+    found = [match[1] for entry in folder.iterdir() if (match := _SOFT.fullmatch(entry.name))]
+    for number in found:
+        if str(int(number)) != number:
+            raise CaptureError(_padded(folder.name, f"{number}_face.png", "_face.png"))
+    return np.array(sorted(map(int, found)), np.int64)
+
+
+def _listed(tree: Tree) -> list[tuple[str, np.ndarray]]:
+    """The files of each series, a place left for the number, and their numbers."""
+    listed = [(f"{name}/{{}}.{SERIES[name]}", found) for name, found in tree.series.items()]
+    return [*listed, ("parsing/{}_face.png", tree.soft)] if len(tree.soft) else listed
 
 
 def _check_series(tree: Tree, place: str) -> None:
     lost = np.setdiff1d(tree.faces, np.arange(tree.count))
     if len(lost):
         raise CaptureError(f"ori_imgs/{lost[0]}.lms has no {place}/{lost[0]}.jpg.")
-    for name, numbers in tree.series.items():
-        suffix = SERIES[name]
+    for name, numbers in _listed(tree):
         absent = np.setdiff1d(tree.faces, numbers)
         if len(absent):
             raise CaptureError(
-                f"{name}/{absent[0]}.{suffix} is missing ({len(numbers)} files for "
+                f"{name.format(absent[0])} is missing ({len(numbers)} files for "
                 f"{len(tree.faces)} frames with a face)."
             )
         extra = np.setdiff1d(numbers, np.arange(tree.count))
         if len(extra):
             raise CaptureError(
-                f"{name}/{extra[0]}.{suffix} has no {place}/{extra[0]}.jpg: it is extra."
+                f"{name.format(extra[0])} has no {place}/{extra[0]}.jpg: it is extra."
             )
     bare = np.setdiff1d(np.arange(tree.count), tree.faces)
     unparsed = np.setdiff1d(bare, tree.series["parsing"])
@@ -222,10 +245,7 @@ def _check_sizes(tree: Tree, place: str) -> None:
     wanted = (tree.width, tree.height)
     listed = [f"{place}/{i}.jpg" for i in range(tree.count)] + ["bc.jpg"]
     listed += [
-        f"{name}/{i}.{SERIES[name]}"
-        for name, numbers in tree.series.items()
-        if SERIES[name] != "npy"
-        for i in numbers
+        name.format(i) for name, numbers in _listed(tree) if name[-3:] != "npy" for i in numbers
     ]
     for name in listed:
         found = pictures.size(tree.folder / name)

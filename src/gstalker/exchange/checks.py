@@ -189,6 +189,37 @@ def silhouettes_fit(own: dict[int, float], other: Callable[[int, int], float], p
             )
 
 
+def torsos_covered(
+    numbers: np.ndarray, body: Callable[[int], np.ndarray], opaque: Callable[[int], np.ndarray]
+) -> None:
+    """Is the torso of every map within its torso picture, or rather in its neighbour's?
+
+    The picture is cut out by the map, and more is painted under the head: nothing of the torso may
+    be transparent. Of exchanged neighbours this tells 94 % at 288 x 288 and 30 % at 96 x 96 (as in
+    ``likeness``); in the others both torsos cover both.
+
+    Args:
+        numbers: frames, ascending.
+        body: neck and clothes of a frame by ``parsing``, ``bool [H, W]``.
+        opaque: where a frame's torso picture is, ``bool [H, W]``.
+
+    Raises:
+        CaptureError: the torsos or the maps of two neighbours were exchanged; names them.
+    """
+    before: tuple[np.ndarray, np.ndarray] | None = None
+    for k, i in enumerate(numbers.tolist()):
+        mine, shown = body(i), opaque(i)
+        if before is not None and bool((mine & ~shown).any() and (before[0] & ~before[1]).any()):
+            crosswise = (mine & ~before[1]) | (before[0] & ~shown)
+            if not crosswise.any():
+                j = int(numbers[k - 1])
+                raise CaptureError(
+                    f"torso_imgs/{j}.png covers the torso of parsing/{i}.png and not that of "
+                    f"parsing/{j}.png, and the other way round: torsos or maps were exchanged."
+                )
+        before = mine, shown
+
+
 def teeth_in_mouth(teeth: np.ndarray, lips: np.ndarray, ruler_px: float, frame: int) -> None:
     """Are the teeth where the mouth is?
 

@@ -38,6 +38,8 @@ LAYOUT = "ibug68"
 _MEND = "Move aud.wav, or prepare the video itself: gstalker prepare VIDEO captures/NEW --fix-sync"
 _FACE = LAYOUTS[LAYOUT]
 _FACE_MODEL = "face_landmarker"
+_OPTIONAL = ("gt_imgs", "torso_imgs", "track_params.pt", "au.csv")
+"""What the later readers open and an import can do without."""
 _OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json", "inspect.html"} | {
     f"{name}.npy"
     for name in (
@@ -87,7 +89,9 @@ class Import:
         self.seen = np.array(points)
         self.viewmats = self._poses()
         self.sound = Sound(self.folder, self.tree.count, self.config.audio)
-        self.notes["features"] = self.sound.files
+        self.notes["features"] = self.sound.files or "none in the folder"
+        absent = [name for name in _OPTIONAL if not (self.folder / name).exists()]
+        self.notes["absent"] = ", ".join(absent) or "nothing"
         self.units = self._action_units()
 
     def _action_units(self) -> openface.Table | None:

@@ -76,9 +76,6 @@ class Likeness:
         numbers: frames to compare, ascending.
         where: of each frame, :func:`surely`; ``uint8 [m, 64, 64]``.
         points: of each frame, ``[m, 68, 2]``.
-
-    Raises:
-        CaptureError: the landmarks of two neighbours were exchanged; names them.
     """
 
     def __init__(
@@ -92,11 +89,17 @@ class Likeness:
         self._folder, self._reference = folder, reference
         self._numbers, self._where = numbers, where
         self._filmed = np.zeros_like(where)
+        self._points = points
+        self._exchanged: list[int] = []
         before: np.ndarray | None = None
         for k, i in enumerate(numbers):
             picture = pictures.grey(folder / reference / f"{i}.jpg")
-            if before is not None and numbers[k - 1] == i - 1:
-                self._landmarks_follow(before, picture, points[k - 1 : k + 1], int(i))
+            if (
+                before is not None
+                and numbers[k - 1] == i - 1
+                and fit_crosswise((before, picture), points[k - 1 : k + 1])
+            ):
+                self._exchanged.append(k)
             self._filmed[k] = pictures.small(picture, THUMB)
             before = picture
 
@@ -125,46 +128,71 @@ class Likeness:
 
         own = np.array([off(k, k) for k in range(len(files))])
         own[np.isinf(own)] = 0  # too little to see: never accused
-        found = misplaced(own, off)
-        k = found[0] if found else int(own.argmax())
-        if found or own[k] > _LEVELS:
-            names = [f"{self._reference}/{i}.jpg" for i in self._numbers]
-            rest = f" It is that of {names[found[1]]}." if found else ""
+        k = misplaced(own, off)
+        k = int(own.argmax()) if k is None and own.max(initial=0) > _LEVELS else k
+        if k is not None:
+            elsewhere = [off(frame, k) for frame in range(len(files))]
+            nearest = int(np.argmin(elsewhere))
             raise CaptureError(
-                f"{files[k]} does not show the {what} of {names[k]}: they differ by {own[k]:.1f} "
-                f"grey levels there.{rest}\n  One of the two is misnumbered."
+                f"{files[k]} does not show the {what} of {self._name(k)}: they differ by "
+                f"{own[k]:.1f} grey levels there; it is nearest to {self._name(nearest)} "
+                f"({elsewhere[nearest]:.1f}).\n"
+                f"  One of the two is misnumbered, or parsing/{self._numbers[k]}.png is."
             )
 
-    def _landmarks_follow(
-        self, before: np.ndarray, after: np.ndarray, points: np.ndarray, frame: int
-    ) -> None:
-        """Are the places around two neighbours' landmarks more alike when these are exchanged?"""
-        (first, second), ruler = points, float(np.linalg.norm(points[0, 36] - points[0, 45]))
-        steps = np.arange(-_PATCH_HALF, _PATCH_HALF + 1) * _PATCH_STEP * ruler
-        grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    def check_landmarks(self) -> None:
+        """Are the landmarks those of their pictures, as far as pixels tell?
 
-        def unlike(at_before: np.ndarray, at_after: np.ndarray) -> float:
-            seen = [
-                map_coordinates(
-                    picture,
-                    ((at[list(_FOLLOWED), None] + grid).reshape(-1, 2) - 0.5).T[::-1],
-                    np.float32,
-                    order=1,
-                    mode="nearest",
+        Raises:
+            CaptureError: those of two neighbours were exchanged, or two lists are the same and
+                their pictures are not; names them.
+        """
+        for k in self._exchanged:
+            raise CaptureError(
+                f"ori_imgs/{self._numbers[k - 1]}.lms fits {self._name(k)} better than its own "
+                "picture, and the other way round: landmarks or pictures were exchanged."
+            )
+        first: dict[bytes, int] = {}
+        for k, points in enumerate(self._points):
+            same = first.setdefault(points.tobytes(), k)
+            mask = (self._where[[same, k]] & HEAD).all(0)
+            off = np.abs(self._filmed[same][mask].astype(np.int16) - self._filmed[k][mask])
+            if mask.sum() >= _LEAST_PIXELS and off.mean() > _NOISE_LEVELS:
+                a, b = (f"ori_imgs/{self._numbers[j]}.lms" for j in (same, k))
+                raise CaptureError(
+                    f"{a} and {b} are the same, but their pictures differ by {off.mean():.1f} "
+                    "grey levels in the face: one of the two is misnumbered.\n"
+                    "  Put the right file there; to do without that frame, take away its .lms and "
+                    "its pose."
                 )
-                for picture, at in ((before, at_before), (after, at_after))
-            ]
-            return float(np.abs(seen[0] - seen[1]).mean())
 
-        own, other = unlike(first, second), unlike(second, first)
-        if other <= _PATCH_BETTER * own and own - other > _PATCH_LEVELS:
-            raise CaptureError(
-                f"ori_imgs/{frame - 1}.lms fits {self._reference}/{frame}.jpg better than its own "
-                "picture, and the other way round: the two lists of landmarks were exchanged."
-            )
+    def _name(self, k: int) -> str:
+        return f"{self._reference}/{self._numbers[k]}.jpg"
 
 
-def misplaced(own: np.ndarray, off: Callable[[int, int], float]) -> tuple[int, int] | None:
+def fit_crosswise(shown: tuple[np.ndarray, np.ndarray], points: np.ndarray) -> bool:
+    """Are the places around two frames' landmarks more alike when these are exchanged?
+
+    Args:
+        shown: two pictures, ``uint8 [H, W]``.
+        points: their landmarks, ``[2, 68, 2]``.
+    """
+    ruler = float(np.linalg.norm(points[0, 36] - points[0, 45]))
+    steps = np.arange(-_PATCH_HALF, _PATCH_HALF + 1) * _PATCH_STEP * ruler
+    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+
+    def around(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
+        pixels = (at[list(_FOLLOWED), None] + grid).reshape(-1, 2) - 0.5
+        return map_coordinates(picture, pixels.T[::-1], np.float32, order=1, mode="nearest")
+
+    def unlike(first: np.ndarray, second: np.ndarray) -> float:
+        return float(np.abs(around(shown[0], first) - around(shown[1], second)).mean())
+
+    own, other = unlike(*points), unlike(*points[::-1])
+    return other <= _PATCH_BETTER * own and own - other > _PATCH_LEVELS
+
+
+def misplaced(own: np.ndarray, off: Callable[[int, int], float]) -> int | None:
     """A file that fits another frame and not its own.
 
     Neighbours are held against each other, outliers against all frames.
@@ -174,7 +202,7 @@ def misplaced(own: np.ndarray, off: Callable[[int, int], float]) -> tuple[int, i
         off: how far one is off in a frame, by the frame's and then the file's place in the list.
 
     Returns:
-        the file's and that frame's place in the list; ``None`` where there is none.
+        its place in the list; ``None`` where there is none.
     """
     tellable = own > _NOISE_LEVELS
     for k in range(len(own) - 1):
@@ -183,13 +211,11 @@ def misplaced(own: np.ndarray, off: Callable[[int, int], float]) -> tuple[int, i
         here, there = off(k, k + 1), off(k + 1, k)
         both = _BOTH_BETTER * min(own[k], own[k + 1])
         if tellable[k] and (there < _BETTER * own[k] or max(here, there) <= both):
-            return k, k + 1
+            return k
         if tellable[k + 1] and here < _BETTER * own[k + 1]:
-            return k + 1, k
+            return k + 1
     limit = usual_limit(own, 2 * _NOISE_LEVELS)
     for j in sorted(np.flatnonzero(own > limit), key=lambda j: -own[j])[:_MOST_ODD]:
-        elsewhere = [np.inf if k == j else off(k, int(j)) for k in range(len(own))]
-        best = int(np.argmin(elsewhere))
-        if elsewhere[best] < _BETTER * own[j]:
-            return int(j), best
+        if min(off(k, int(j)) for k in range(len(own))) < _BETTER * own[j]:
+            return int(j)
     return None

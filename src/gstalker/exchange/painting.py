@@ -69,7 +69,7 @@ class Painting:
         dialect = self._decide(hair, inside)
         classes = np.load(writer.folder / "parsing.npy", mmap_mode="r", allow_pickle=False)
         writer.rows("masks", self._masks(classes, dialect, plate), (count, *shape))
-        self._compare()
+        self._compare(classes)
         writer.frames(self._frames(), count, *shape)
         writer.array("background", plate)
 
@@ -193,7 +193,7 @@ class Painting:
             else:
                 yield np.zeros((self.tree.height, self.tree.width, 3), np.uint8)
 
-    def _compare(self) -> None:
+    def _compare(self, classes: np.ndarray) -> None:
         """Hold every folder of pictures against the one that frames are taken from."""
         tree, used = self.tree, self.tree.faces
         where = np.array([self._surely[i] for i in used.tolist()])
@@ -201,6 +201,13 @@ class Painting:
         for place in likeness.SHOWN:
             if place in tree.series and place != self._place:
                 same.check(place, SERIES[place])
+        same.check_landmarks()
+        if "torso_imgs" in tree.series:
+            checks.torsos_covered(
+                used,
+                lambda i: np.isin(classes[i], (colours.NECK, colours.CLOTH)),
+                lambda i: pictures.read(tree.folder / f"torso_imgs/{i}.png", "RGBA")[..., 3] == 255,
+            )
 
 
 def _ruler(points: np.ndarray) -> float:

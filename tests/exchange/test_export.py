@@ -220,6 +220,7 @@ def test_what_cannot_be_made_is_named(speaker, tmp_path):
     report = export_capture(speaker.folder, tmp_path / "tg", "talkinggaussian")
     assert "missing: AU01, AU04, AU05, AU06, AU07" in report.text
     assert "missing: sound features of TalkingGaussian and InsTaG" in report.text
+    assert "missing: sapiens/, the depth and normals that InsTaG trains with" in report.text
     assert not list((tmp_path / "tg").glob("aud*.npy"))
 
 

@@ -276,6 +276,8 @@ class Export:
             seam.told(self.seams),
         ]
         self.report.notes += self._untold(fine)
+        if self.layout.not_made:
+            self.report.missing.append(self.layout.not_made)
 
     def _untold(self, fine: np.ndarray | None) -> list[str]:
         """What the capture's parser does not tell, or tells by a guess."""

@@ -34,6 +34,8 @@ class Layout:
     """Also ``parsing/<i>_face.png``."""
     split_wavs: bool = False
     """Also ``aud_train.wav`` and ``aud_novel.wav``."""
+    not_made: str = ""
+    """What a reader opens that no capture tells, and who makes it."""
 
 
 LAYOUTS = {
@@ -53,6 +55,11 @@ LAYOUTS = {
         features=("deepspeech", "esperanto", "hubert"),
         units=("AU01", "AU04", "AU05", "AU06", "AU07", "AU25", "AU45"),
         teeth_mask=True,
+        not_made=(
+            "sapiens/, the depth and normals that InsTaG trains with.\n"
+            "    Make them from the pictures with its data_utils/sapiens/run.sh; TalkingGaussian "
+            "reads none."
+        ),
     ),
     "gaussiantalker": Layout(
         "GaussianTalker",

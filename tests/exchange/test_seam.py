@@ -44,6 +44,7 @@ def test_a_known_seam_is_measured(level: int, edge: float, joint: float) -> None
     assert found is not None
     assert found.edge_levels == pytest.approx(edge)
     assert found.joint_levels == pytest.approx(joint)
+    assert found.rim_levels == pytest.approx(0)
     assert found.levels == pytest.approx(max(edge, joint))
 
 
@@ -52,6 +53,21 @@ def test_the_plate_that_is_exported_leaves_no_seam_on_an_even_neck() -> None:
     found = seam.measure(picture, neck, head, torso.cut_out(picture, neck, head))
     assert found is not None
     assert found.levels < 1
+
+
+def test_a_rim_that_the_head_leaves_on_the_neck_is_measured_and_painted_over() -> None:
+    """Pictures mix the colours of head and neck at the edge; the mask cuts through the mixture."""
+    picture, neck, head = scene()
+    picture[EDGE, 50:78] = (CHIN + NECK) // 2
+    left = plate(NECK)
+    left[EDGE, 50:78, :3] = (CHIN + NECK) // 2
+    found = seam.measure(picture, neck, head, left)
+    assert found is not None
+    assert found.rim_levels == pytest.approx((CHIN - NECK) // 2)
+    assert found.levels == found.rim_levels
+    mended = seam.measure(picture, neck, head, torso.cut_out(picture, neck, head))
+    assert mended is not None
+    assert mended.levels < 1
 
 
 def test_a_neck_that_darkens_as_the_family_paints_it_would_be_seen() -> None:
@@ -76,6 +92,6 @@ def test_where_head_and_torso_do_not_meet_there_is_no_figure() -> None:
 
 
 def test_the_report_says_whether_it_is_seen() -> None:
-    assert "seam 0.5 of 255 levels" in seam.told([seam.Seam(0.5, 0.1), None])
-    assert "not seen" in seam.told([seam.Seam(0.5, 0.1)])
-    assert "may be seen" in seam.told([seam.Seam(9.0, 0.1)])
+    assert "seam 0.5 of 255 levels" in seam.told([seam.Seam(0.5, 0.1, 0.0), None])
+    assert "not seen" in seam.told([seam.Seam(0.5, 0.1, 0.0)])
+    assert "may be seen" in seam.told([seam.Seam(9.0, 0.1, 0.0)])

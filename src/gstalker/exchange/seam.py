@@ -3,8 +3,8 @@
 The cut-out head is put back over the plate a little higher than it was filmed. Along its lower edge
 the jump of colour is compared with the one in the true frame, where chin and neck meet as they do:
 what is more than that is seam. So is a step between the in-painted neck and the filmed one that is
-larger than those of the filmed one itself. A head that goes down hides filmed torso and uncovers
-none, so it has no seam of ours.
+larger than those of the filmed one itself, and a line between them that is like neither. A head
+that goes down hides filmed torso and uncovers none, so it has no seam of ours.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ class Seam:
     """What the jump at the head's moved edge is more than in the true frame, for the worst rise."""
     joint_levels: float
     """What the step from the filmed neck to the in-painted one is more than the neck's own."""
+    rim_levels: float
+    """How far the rows where they meet are outside of both, at the worst row: what the head has
+    left of itself."""
 
     @property
     def levels(self) -> float:
-        """The worse of the two."""
-        return max(self.edge_levels, self.joint_levels)
+        """The worst of the three."""
+        return max(self.edge_levels, self.joint_levels, self.rim_levels)
 
 
 def lower_edge(torso: np.ndarray, head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +83,10 @@ def measure(
     edges = [step(chin, behind[rows - by + gap, columns]) - usual for by in rises]
     own = step(neck, true[rows + 2 * gap + 1, columns])
     joint = step(behind[rows - 1 - gap, columns], neck) - own
-    return Seam(max(*edges, 0.0), max(joint, 0.0))
+    meeting = [behind[rows + k, columns] for k in range(-1 - gap, 2 * gap + 2)]
+    both = np.stack([meeting[0], meeting[-1]])
+    rim = max(step(row, np.clip(row, both.min(0), both.max(0))) for row in meeting)
+    return Seam(max(*edges, 0.0), max(joint, 0.0), rim)
 
 
 def usual(seams: Sequence[Seam | None]) -> float | None:

@@ -78,7 +78,7 @@ def follow(
         np.empty((468, 3)) if face is None else face,
         segments=[(0, len(points))],
         unusable=np.zeros(len(points), bool),
-        filmed_height=512,
+        filmed_side=512,
         centre=(LENS.cx_px, LENS.cy_px),
         focal_px=LENS.focal_px,
         smooth_frames=0.0,

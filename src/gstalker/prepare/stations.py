@@ -190,7 +190,7 @@ class Stations:
             face,
             segments=self._segments,
             unusable=self._damaged,
-            filmed_height=recipe.source.height * scale,
+            filmed_side=min(recipe.source.width, recipe.source.height) * scale,
             centre=(
                 (recipe.source.width / 2 - view.x) * scale,
                 (recipe.source.height / 2 - view.y) * scale,

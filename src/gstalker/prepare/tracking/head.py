@@ -59,7 +59,7 @@ def track(
     *,
     segments: Sequence[tuple[int, int]],
     unusable: np.ndarray,
-    filmed_height: float,
+    filmed_side: float,
     centre: tuple[float, float],
     focal_px: float | None,
     smooth_frames: float,
@@ -73,7 +73,7 @@ def track(
         canonical: ``[468, 3]`` the face to start from.
         segments: takes.
         unusable: ``bool [F]``, frames known to be damaged.
-        filmed_height: of the whole filmed picture, in pixels of the prepared one.
+        filmed_side: shorter side of the whole filmed picture, in pixels of the prepared one.
         centre: principal point, pixels.
         focal_px: the focal length where it is known.
         smooth_frames: deviation of the smoothing, frames.
@@ -87,11 +87,20 @@ def track(
             f"a face is found in only {len(ids)} frames; at least {_LEAST_FRAMES} are needed."
         )
     faces = points[ids][:, : len(canonical)].astype(np.float64)
-    focal = _focal(faces, canonical, filmed_height, centre, focal_px)
+    focal = _focal(faces, canonical, filmed_side, centre, focal_px)
     lens = Lens(focal.focal_px, *centre)
-    fitted = _fitted(faces, canonical, lens) if model is None else _moulded(faces, model, lens)
+
+    def fit(to: np.ndarray) -> _Fitted:
+        if model is None:
+            return _fitted(faces, faces[to], canonical, lens)
+        return _moulded(faces, faces[to], model, lens)
+
+    fitted = fit(np.ones(len(ids), bool))
+    fits = _fitting(fitted.poses.error_px, faces)
+    if not fits.all():  # the face is better without what was not it
+        fitted = fit(fits)
+        fits = _fitting(fitted.poses.error_px, faces)
     mesh, found = fitted.mesh, fitted.poses
-    fits = _fitting(found.error_px, faces)
     dropped = _reasons(seen, unusable, ids[~fits])
     good = np.zeros(len(points), bool)
     good[ids[fits]] = True
@@ -147,17 +156,17 @@ class _Fitted:
     expressions: np.ndarray | None = None
 
 
-def _fitted(faces: np.ndarray, canonical: np.ndarray, lens: Lens) -> _Fitted:
-    """One rest shape for all frames, from the canonical face."""
-    mesh, _, _ = shape.fit_shape(faces[shape.subset(len(faces))], canonical, lens)
+def _fitted(faces: np.ndarray, sure: np.ndarray, canonical: np.ndarray, lens: Lens) -> _Fitted:
+    """One rest shape for all frames, from the canonical face and the frames that are ``sure``."""
+    mesh, _, _ = shape.fit_shape(sure[shape.subset(len(sure))], canonical, lens)
     weights = pose.rigid_weights(canonical)
     found = pose.solve(faces, mesh, weights, lens, pose.first_guess(faces, mesh, lens), rounds=12)
     return _Fitted(mesh, found, pose.misses(faces, mesh, lens, found), {"face_model": None})
 
 
-def _moulded(faces: np.ndarray, model: FaceModel, lens: Lens) -> _Fitted:
-    """The model's face of this person, and what it expresses."""
-    who = person.fit(faces[shape.subset(len(faces))], model, lens)
+def _moulded(faces: np.ndarray, sure: np.ndarray, model: FaceModel, lens: Lens) -> _Fitted:
+    """The model's face of this person, from the frames that are ``sure``, and what it expresses."""
+    who = person.fit(sure[shape.subset(len(sure))], model, lens)
     found, expressions, all_px = person.follow(faces, who, model, lens)
     report = {
         "face_model": model.name,
@@ -185,13 +194,13 @@ def _spread(
 def _focal(
     faces: np.ndarray,
     canonical: np.ndarray,
-    height: float,
+    side: float,
     centre: tuple[float, float],
     known: float | None,
 ) -> shape.Focal:
     if known is not None:
         return shape.Focal(known, 0.0, None, [])
-    focal = shape.estimate_focal(faces, canonical, height, *centre)
+    focal = shape.estimate_focal(faces, canonical, side, *centre)
     log.info("focal length %.0f px (known to %.0f %%)", focal.focal_px, 100 * focal.spread)
     return focal
 

@@ -22,10 +22,12 @@ _PULL_SHARE = 0.15
 share of a centimetre in the picture."""
 
 FOCAL_SHARE = 3.5
-"""Expected focal length over picture height: a portrait filmed from two or three metres."""
-_FOCAL_SPREAD = 0.25
-"""Standard deviation of that expectation, in log units."""
-_FOCAL_TRIALS = (0.5, 0.7, 1.0, 1.4, 2.0)
+"""Expected focal length over the picture's shorter side, its height unless it is held upright: a
+portrait filmed from two or three metres."""
+_FOCAL_SPREAD = 0.35
+"""Standard deviation of that expectation, in log units: webcams and telephones have half of it, and
+pictures cut out of a broadcast twice as much."""
+_FOCAL_TRIALS = (0.4, 0.63, 1.0, 1.6, 2.5)
 _OBSERVATIONS = 8.0
 """How many independent observations a whole clip's landmarks are worth for the focal length. Few,
 for their errors are systematic: on five clips of four people the bare landmarks put every head at
@@ -73,7 +75,7 @@ def fit_shape(
 
 
 def estimate_focal(
-    points: np.ndarray, canonical: np.ndarray, height: float, cx_px: float, cy_px: float
+    points: np.ndarray, canonical: np.ndarray, side: float, cx_px: float, cy_px: float
 ) -> Focal:
     """The focal length, from the data as far as they tell and from expectation otherwise.
 
@@ -84,11 +86,11 @@ def estimate_focal(
     Args:
         points: ``[n, V, 2]`` pixels.
         canonical: ``[V, 3]``.
-        height: of the whole filmed picture, in pixels of the prepared one.
+        side: the shorter one of the whole filmed picture, in pixels of the prepared one.
         cx_px: principal point.
         cy_px: principal point.
     """
-    expected = np.log(FOCAL_SHARE * height)
+    expected = np.log(FOCAL_SHARE * side)
     points = points[:: max(len(points) // (_SUBSET // 2), 1)]
     logs = expected + np.log(_FOCAL_TRIALS)
     costs = np.array(

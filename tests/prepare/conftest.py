@@ -10,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from gstalker import weights
+
 Movie = Callable[..., Path]
 
 
@@ -26,6 +28,21 @@ def movie(tmp_path: Path) -> Movie:
         return _write_movie(tmp_path / name, frames, **how)  # type: ignore[arg-type]
 
     return write
+
+
+@pytest.fixture(scope="session")
+def models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder with what prepare cannot do without, and no Whisper."""
+    pytest.importorskip("mediapipe")
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("face_landmarker.task", "selfie_segmentation.tflite"):
+        (folder / name).symlink_to(shared / "data" / "weights" / name)
+    return folder
+
+
+@pytest.fixture
+def with_models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(models))
 
 
 def _write_movie(

@@ -23,19 +23,7 @@ Movie = Callable[..., Path]
 SMALL = PrepareConfig(max_side=256, workers=1)
 
 
-@pytest.fixture(scope="module")
-def models(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights folder with what prepare cannot do without, and no Whisper."""
-    pytest.importorskip("mediapipe")
-    folder = tmp_path_factory.mktemp("models")
-    for name in ("face_landmarker.task", "selfie_segmentation.tflite"):
-        (folder / name).symlink_to(shared / "data" / "weights" / name)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _use_models(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(models))
+pytestmark = pytest.mark.usefixtures("with_models")
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def _write_movie(
     path: Path,
     frames: int,
     *,
-    fps: int = 25,
+    fps: int | Fraction = 25,
     size: tuple[int, int] = (64, 48),
     sound: bool = True,
     sound_from_s: float = 0.0,
@@ -85,7 +85,7 @@ def _write_movie(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None:
-            _write_sound(container, track, sound_s or frames / fps, sound_from_s)
+            _write_sound(container, track, sound_s or float(frames / fps), sound_from_s)
     return path
 
 

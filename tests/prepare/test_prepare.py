@@ -16,8 +16,11 @@ import pytest
 from gstalker import weights
 from gstalker.data.capture import Capture
 from gstalker.errors import BackendMissing, CaptureError, ConfigError, MediaError
-from gstalker.prepare import PrepareConfig, prepare
+from gstalker.experiment.movie import MovieWriter
+from gstalker.prepare import PrepareConfig, prepare, source, video
+from gstalker.prepare.audio import reading
 from gstalker.prepare.steps import WORK
+from gstalker.prepare.tracking import landmarks
 
 Movie = Callable[..., Path]
 SMALL = PrepareConfig(max_side=256, workers=1)
@@ -220,6 +223,38 @@ def test_a_run_that_was_killed_goes_on_where_it_was(may: Path, tmp_path: Path) -
     after = written(out)
     assert after["frames.npy"] == before["frames.npy"]
     assert after["landmarks.npy"] == before["landmarks.npy"]
+
+
+@pytest.mark.slow
+def test_a_small_face_at_the_side_of_a_4k_picture_is_cut_out_and_kept(
+    may: Path, shared: Path, tmp_path: Path
+) -> None:
+    import cv2
+
+    small, (left, top), count = 400, (2900, 1500), 55
+    whole = source.probe(may)
+    filmed = list(video.pictures(whole, video.whole_view(whole, 512), range(count)))
+    canvas = np.full((2160, 3840, 3), 90, np.uint8)
+    film = tmp_path / "wide.mp4"
+    with MovieWriter(film, 3840, 2160, reading.read_from(may, 0.0, count * 640)) as movie:
+        for picture in filmed:
+            canvas = canvas.copy()
+            part = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+            canvas[top : top + small, left : left + small] = part
+            movie.write(canvas)
+    capture = prepare(film, tmp_path / "out", replace(SMALL, refine="none"))
+    assert capture.frame_count == count
+    assert not capture.dropped.any()
+    view = capture.meta["view"]
+    assert view["crop_width"] < 800
+    assert (capture.width, capture.height) == (256, 256)
+    # The points lie where they are in the clip that was put there, in the same frames.
+    model = shared / "data" / "weights" / "face_landmarker.task"
+    for index in (0, count // 2, count - 1):
+        (known,) = next(landmarks.look_for_all([filmed[index]], model))
+        found = capture.landmarks[index] * view["crop_width"] / view["width"]
+        misses = found + [view["x"], view["y"]] - (known * small / 512 + [left, top])
+        assert np.linalg.norm(misses, axis=1).mean() < 3  # of 400 pixels; the eyes are 120 apart
 
 
 def test_the_capture_says_who_told_the_eyes_and_what_blinks_it_found(finished: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from gstalker.prepare.audio import reading
 from gstalker.prepare.source import probe
-from gstalker.prepare.video import nearest_frames
+from gstalker.prepare.video import nearest_frames, pictures, whole_view
 
 Movie = Callable[..., Path]
 
@@ -61,6 +62,27 @@ def test_a_variable_rate_keeps_pictures_beside_their_sound(movie: Movie) -> None
     shown = np.array(stamps)[nearest_frames(source.times_s, range(60))]
     assert np.abs(shown - np.arange(60)).max() <= 1
     assert click_s(capture_sound(path)) == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "fps", [24, 30, 50, 60, Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)]
+)
+def test_sound_and_pictures_of_every_rate_are_together_to_the_end(
+    movie: Movie, fps: Fraction
+) -> None:
+    filmed = round(10 * fps)
+    path = movie(filmed, fps=fps, sound_from_s=9.0, sound_s=0.9)
+    source = probe(path)
+    count = int(filmed / fps * 25 + Fraction(1, 100))
+    assert source.frame_count == count
+    assert source.fps == pytest.approx(float(fps), rel=1e-4)
+    assert click_s(capture_sound(path)) == pytest.approx(9.4, abs=0.01)
+    # Each of the 25 a second is the filmed picture nearest to its time, the last ones as well.
+    nearest = nearest_frames(source.times_s, range(count))
+    assert np.abs(nearest / float(fps) - np.arange(count) / 25).max() <= 0.5 / float(fps) + 1e-3
+    last = pictures(source, whole_view(source, 64), range(count - 5, count))
+    numbers = [round((float(np.median(picture)) - 30) / 40) for picture in last]
+    assert numbers == [int(k) % 5 for k in nearest[-5:]]
 
 
 def test_moved_sound_brings_in_what_lay_beyond_the_end(movie: Movie) -> None:

@@ -131,8 +131,8 @@ def test_auto_cuts_out_the_head_only_where_its_pixels_would_be_lost(faces, model
 )
 def test_a_picture_on_its_side_is_refused_with_the_cure(faces, model, tmp_path, quarters, cure):
     turned = np.ascontiguousarray(np.rot90(on_canvas(320, 320, (faces[1], 60, 60)), quarters))
-    video = film(tmp_path / "turned.mp4", turned)
-    with pytest.raises(MediaError, match=f"lies on its .*\n.*{cure}"):
+    video = film(tmp_path / "my film.mp4", turned)
+    with pytest.raises(MediaError, match=f"lies on its .*\n.*my film.mp4' -vf .*{cure}"):
         choose_view(video, PrepareConfig(), model)
 
 

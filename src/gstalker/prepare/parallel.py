@@ -19,6 +19,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _MOST_WORKERS = 8
+_FEWEST_FRAMES = 200
 
 
 def worker_count(asked: int) -> int:
@@ -27,6 +28,11 @@ def worker_count(asked: int) -> int:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     return asked if asked > 0 else min(usable, _MOST_WORKERS)
+
+
+def spread_over(frames: int, workers: int) -> int:
+    """How many of ``workers`` are worth starting: it costs as much as a few hundred frames."""
+    return workers if frames >= _FEWEST_FRAMES else 1
 
 
 def ordered(

@@ -19,6 +19,7 @@ from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
 from gstalker.prepare import audio, eyes, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
+from gstalker.prepare.expectation import expect
 from gstalker.prepare.parallel import worker_count
 from gstalker.prepare.parsers import FaceParser, make_parser
 from gstalker.prepare.plan import FACE_MODEL, FACES, plan
@@ -26,11 +27,6 @@ from gstalker.prepare.source import Source, probe
 from gstalker.prepare.steps import WORK, Book
 
 log = logging.getLogger(__name__)
-
-_SPREAD_MS, _SPREAD_MS_PER_MPX, _ALONE_MS, _DECODE_MS, _START_S = 53.0, 195.0, 8.0, 5.0, 15.0
-"""Milliseconds a frame of the work spread over processes, the same for a megapixel of the frame,
-and of the rest; milliseconds a filmed megapixel, and seconds to begin with: on two Xeon cores a
-minute at 128 x 128 took 1.2 minutes, and five at 512 x 512 took 7.9."""
 
 
 class Recipe:
@@ -232,7 +228,7 @@ class Recipe:
         while not place.exists():
             place = place.parent
         view = video.whole_view(self.source, self.config.max_side)
-        needed = self._bytes(view)
+        needed = expect(self.source, view, self.workers).disk_bytes
         free = shutil.disk_usage(place).free
         if free < needed:
             raise CaptureError(
@@ -240,30 +236,25 @@ class Recipe:
                 "are free.\n  Make room, or name a folder on a larger disk."
             )
 
-    def _bytes(self, view: video.View) -> float:
-        """What the capture takes on disk: colours, labels, and a tenth for all the rest."""
-        return self.frame_count * view.width * view.height * 4 * 1.1
-
     def _expect(self) -> None:
         """Say how long it will take, and what it needs."""
-        view = video.whole_view(self.source, self.config.max_side)
-        filmed_mpx = self.source.width * self.source.height / 1e6
-        shown = len(self.source.times_s)
-        frames = self.frame_count
-        spread_ms = _SPREAD_MS + _SPREAD_MS_PER_MPX * view.width * view.height / 1e6
-        seconds = frames * (spread_ms / self.workers + _ALONE_MS) / 1e3
-        seconds += shown * filmed_mpx * _DECODE_MS / 1e3 + _START_S
+        view, source = video.whole_view(self.source, self.config.max_side), self.source
+        expected = expect(source, view, self.workers)
         log.info(
-            "%s: %d x %d at %.4g fps, %.0f s; about %.0f min on %d cores, %.1f GB on disk, "
-            "under 2 GB of memory",
+            "%s: %d x %d at %.4g fps, %.0f s; about %.0f min on %d cores, %.1f GB on disk and "
+            "%.1f GB of memory, for %d frames of %d x %d",
             self.path.name,
-            self.source.width,
-            self.source.height,
-            self.source.fps,
-            self.source.duration_s,
-            max(seconds / 60, 1),
+            source.width,
+            source.height,
+            source.fps,
+            source.duration_s,
+            max(expected.seconds / 60, 1),
             self.workers,
-            max(self._bytes(view) / 1e9, 0.1),
+            max(expected.disk_bytes / 1e9, 0.1),
+            expected.memory_bytes / 1e9,
+            self.frame_count,
+            view.width,
+            view.height,
         )
 
     def _sweep(self) -> None:

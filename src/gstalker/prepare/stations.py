@@ -22,6 +22,7 @@ from gstalker.errors import MediaError
 from gstalker.face import LAYOUTS
 from gstalker.prepare import audio, background, eyes, parsers, people, pieces, sync, takes, video
 from gstalker.prepare.audio import levels, reading
+from gstalker.prepare.parallel import spread_over
 from gstalker.prepare.plan import FACES
 from gstalker.prepare.recipe import Recipe
 from gstalker.prepare.source import FPS
@@ -346,8 +347,7 @@ class Stations:
         return _flagged(self._recipe.note("takes")["damaged"], self._recipe.frame_count)
 
     def _workers(self) -> int:
-        """Starting a process costs as much as a few hundred frames."""
-        return self._recipe.workers if self._recipe.frame_count >= 200 else 1
+        return spread_over(self._recipe.frame_count, self._recipe.workers)
 
 
 def _bar(items: Iterable[np.ndarray], what: str, count: int) -> Iterator[np.ndarray]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def _refuse_turned(
             raise MediaError(
                 f"{source.path} lies on its {'head' if quarters == 2 else 'side'}: faces stand "
                 "upright when the picture is turned, and the file does not say that it must be.\n"
-                f"  Run: ffmpeg -i {source.path} -vf {cure} -c:a copy turned.mp4"
+                f"  Run: ffmpeg -i {quote(str(source.path))} -vf {cure} -c:a copy turned.mp4"
             )
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,13 @@ def test_values_may_stand_on_either_side_of_a_flag():
     args = cli.parse(["prepare", "v.mp4", "out", "a=1", "--redo", "track", "b=2", "--redo=audio"])
     assert args.overrides == ["a=1", "b=2"]
     assert args.redo == ["track", "audio"]
+
+
+def test_a_report_takes_values_behind_a_flag_as_well(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("gstalker.report.story.write", lambda *given: asked.append(given))
+    assert cli.main(["report", "runs/a", "capture=here", "-o", "page.html", "device=cpu"]) == 0
+    assert asked == [(["runs/a"], Path("page.html"), ["capture=here", "device=cpu"])]
 
 
 def test_an_unknown_flag_is_not_taken_for_a_value(capsys):

@@ -176,9 +176,9 @@ def placed(rotations, places):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 3, 11])
+@pytest.mark.parametrize("seed", [1, 11])
 def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path, seed):
-    """Through the detector's landmarks, for several ways to move (it is one head).
+    """Through the detector's landmarks, for two ways to move; others go through mp4 below.
 
     Where the head's own axes lie is nobody's truth, so one change of axes for the whole clip is
     allowed for, and nothing else.

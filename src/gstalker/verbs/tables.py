@@ -95,6 +95,7 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(verbs, "report", _report, "write one HTML page that shows what runs came to")
     verb.add_argument("runs", nargs="+", metavar="RUN", help="run folders; also capture=FOLDER")
     verb.add_argument("-o", "--out", type=Path, metavar="HTML", help="default: RUN/report.html")
+    verb.set_defaults(overrides=[])  # of what follows a flag
 
 
 def _score(args: argparse.Namespace) -> None:
@@ -137,6 +138,7 @@ def _compare(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from gstalker.report import story
 
-    where = [text for text in args.runs if "=" in text]
-    runs = [text for text in args.runs if "=" not in text]
+    given = [*args.runs, *args.overrides]
+    where = [text for text in given if "=" in text]
+    runs = [text for text in given if "=" not in text]
     print(story.write(runs, args.out, where))

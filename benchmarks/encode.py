@@ -53,10 +53,11 @@ def works(encoder: Any, points: int) -> tuple[Callable[[], None], Callable[[], N
 def counts_of(encoder: Any, points: int) -> Counts:
     """Numbers read from tables in one forward pass; the backward pass adds to as many.
 
-    ``points x grids x 4 corners x features``, where there is one grid per plane and level.
+    ``points x grids x 4 corners x features``, where there is one grid per plane and level. Many are
+    read more than once, from a cache; what must be moved at least is positions in, features out.
     """
     grids, width = getattr(encoder, "levels", None), getattr(encoder, "features_per_level", None)
     if grids is None or width is None:
         return {"points": points, "reads": f"n/a: {type(encoder).__name__} has no grids"}
     reads = points * len(grids) * CORNERS * width
-    return {"points": points, "reads": reads, "bytes_read": 4 * reads}
+    return {"points": points, "reads": reads, "bytes_least": 4 * points * (3 + encoder.dim)}

@@ -15,7 +15,7 @@ CHAPTERS = {
     "rasterize": ("Drawing, an ellipsoid of Gaussians", "Cost grows with Gaussians and pixels."),
     "rasterize-head": (
         "Drawing, a trained head",
-        "A trained head lies in deeper layers than an ellipsoid: more lanes for as many Gaussians.",
+        "Its Gaussians made more or fewer; lanes tell how the work differs from the ellipsoid's.",
     ),
     "encode": ("The hash tri-plane", ""),
     "loss": ("The loss", ""),

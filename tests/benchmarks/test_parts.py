@@ -36,7 +36,7 @@ def test_table_reads_are_corners_of_every_grid():
     assert encode.counts_of(encoder, 7) == {
         "points": 7,
         "reads": 7 * 15 * 4 * 2,
-        "bytes_read": 7 * 15 * 4 * 2 * 4,
+        "bytes_least": 7 * (3 + 15 * 2) * 4,
     }
     assert "Frequency has no grids" in str(encode.counts_of(Frequency(), 7)["reads"])
 

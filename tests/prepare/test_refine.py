@@ -176,15 +176,14 @@ def placed(rotations, places):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 11])
-def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path, seed):
-    """Through the detector's landmarks, for two ways to move; others go through mp4 below.
+def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path):
+    """Through the detector's landmarks, moved in one way; in another it goes through mp4 below.
 
     Where the head's own axes lie is nobody's truth, so one change of axes for the whole clip is
     allowed for, and nothing else.
     """
     model = shared / "data" / "weights" / "face_landmarker.task"
-    capture = make_synthetic_capture(tmp_path, seconds=4, size=256, seed=seed)
+    capture = make_synthetic_capture(tmp_path, seconds=4, size=256, seed=11)
     frames, count = capture.folder / "frames.npy", capture.frame_count
     piece = landmarks.Piece(frames, model, 0, 0, count, ((128.0, 128.0, 110.0),), 1)
     points, face = landmarks.track(piece), canonical.vertices(model)
@@ -216,15 +215,15 @@ def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_models")
-@pytest.mark.parametrize("seed", [0, 3])
-def test_poses_of_the_synthetic_head_filmed_as_a_video_are_true(tmp_path, seed):
+def test_poses_of_the_synthetic_head_filmed_as_a_video_are_true(tmp_path):
     """Through mp4 and ``prepare``, first with the lens known, then with it estimated.
 
-    With seeds 0, 1, 3 and 11 the means were 0.20 to 0.29 degrees and 95 % of the frames within 0.45
-    to 0.56. The estimated lens is a quarter too long, which turns a head that stands aside: 0.39 to
-    0.54, and 0.55 to 1.10. Places were off by 0.3 % at most (mean), 95 % of them within 0.5 %.
+    With seeds 0, 1, 3 (here) and 11 the means were 0.20 to 0.29 degrees and 95 % of the frames
+    within 0.45 to 0.56. The estimated lens is a quarter too long, which turns a head that stands
+    aside: 0.39 to 0.54, and 0.55 to 1.10. Places were off by 0.3 % at most (mean), 95 % of them
+    within 0.5 %.
     """
-    truth = make_synthetic_capture(tmp_path / "truth", seconds=12, size=256, seed=seed)
+    truth = make_synthetic_capture(tmp_path / "truth", seconds=12, size=256, seed=3)
     film, out = tmp_path / "film.mp4", tmp_path / "out"
     with MovieWriter(film, 256, 256, truth.audio()) as movie:
         for index in range(truth.frame_count):

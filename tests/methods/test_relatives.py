@@ -232,7 +232,7 @@ def test_gaussians_that_learned_the_backdrop_go(tiny_capture, tmp_path):
 @pytest.mark.parametrize("name", ["gstalker", *LENGTHS])
 def test_the_small_preset_beats_its_controls_on_unseen_frames(name, tmp_path):
     capture = make_synthetic_capture(tmp_path / "syn", seconds=24, size=64, takes=1)
-    where = [f"capture={capture.folder}", f"runs={tmp_path}"]
+    where = [f"capture={capture.folder}", f"runs={tmp_path}", "schedule=0.6"]
     run = train(configuration.compose(SMALL / f"{name}.yaml", where))
     rows = evaluate(RunFolder.open(run.path))["rows"]
 

@@ -7,8 +7,7 @@ be instead; the note says how many milliseconds that adds to a frame, or saves.
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +21,7 @@ from benchmarks.threads import limited
 from gstalker import render
 from gstalker.data.dataset import FrameDataset
 from gstalker.errors import GSTalkerError
+from gstalker.experiment.evaluate import to_uint8
 from gstalker.experiment.head import BATCH, Head
 from gstalker.experiment.runs import RunFolder
 from gstalker.stages.heads import DeformHead
@@ -69,18 +69,11 @@ def measure(bench: Bench, run_folder: RunFolder) -> None:
         "side": max(head.width, head.height),
     }
     title = f"a frame of {head.capture.name}, {head.width} x {head.height} px, as shipped"
-    with alone():
+    with torch.inference_mode(), limited(1):
         frame, levers = parts_of(head, stage)
         bench.time("levers-frame_ms", title, frame, threads=1, counts=counts)
         for key, lever in levers.items():
             compare(bench, f"levers-{key}", lever)
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """On one thread, and nothing learns."""
-    with torch.inference_mode(), limited(1):
-        yield
 
 
 def compare(bench: Bench, key: str, lever: Lever) -> None:
@@ -103,10 +96,6 @@ def parts_of(head: Head, stage: DeformHead) -> tuple[Part, dict[str, Lever]]:
 
     def listen(rows: Tensor) -> Tensor:
         return performer.listen(AudioWindow(windows[rows], rows), eyes[rows])
-
-    def from_floats() -> Tensor:
-        image = stage.rasterizer(splats, camera, background).image[0]
-        return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
     code = listen(ids[:1])[0]
     means = stage.cloud.means
@@ -133,7 +122,11 @@ def parts_of(head: Head, stage: DeformHead) -> tuple[Part, dict[str, Lever]]:
         "bytes": Lever(
             "drawing, bytes written from the tile",
             lambda: render.paint(stage.rasterizer, splats, camera, background),
-            {"floats that are rounded afterwards": from_floats},
+            {
+                "floats that are rounded afterwards": lambda: to_uint8(
+                    stage.rasterizer(splats, camera, background).image[0]
+                )
+            },
         ),
         "listen": Lever(
             f"the audio net, {len(ids)} frames at once",

@@ -19,7 +19,11 @@ CHAPTERS = {
     ),
     "encode": ("The hash tri-plane", ""),
     "loss": ("The loss", ""),
-    "step": ("Whole training steps", "As `gstalker train` makes them: loading and callbacks too."),
+    "step": (
+        "Whole training steps",
+        "As `gstalker train` makes them: loading and callbacks too. At half the side they say what "
+        "progressive resolution could save at most, were half of all steps made so.",
+    ),
     "render-head": ("From sound to pictures", "In a process that runs; see the README for starts."),
     "levers-head": (
         "What makes a frame cheap",

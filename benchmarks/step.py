@@ -40,7 +40,14 @@ STAMPS = "steps.json"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
     parser.add_argument("--gaussians", type=int, default=30_000, metavar="N")
-    parser.add_argument("--size", type=int, default=512, help="side in pixels")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        default=[512, 256],
+        metavar="PX",
+        help="sides of the pictures",
+    )
     parser.add_argument("--steps", type=int, help="of each stage; default: enough for a median")
     parser.add_argument("--capture", type=Path, metavar="FOLDER", help="not the synthetic speaker")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keeps what is made on the way")
@@ -48,16 +55,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace, bench: Bench) -> None:
     """Train both stages for a moment."""
+    steps = dict.fromkeys(STEPS, choices.steps) if choices.steps else STEPS
     with work_folder(choices.work) as work:
-        capture = (
-            Capture.open(choices.capture)
+        captures = (
+            [Capture.open(choices.capture)]
             if choices.capture
-            else speaking_capture(work, size=choices.size)
+            else [speaking_capture(work, size=size) for size in choices.size]
         )
-        steps = dict.fromkeys(STEPS, choices.steps) if choices.steps else STEPS
-        trained = train_for_a_moment(capture, work, choices.gaussians, steps)
-        for result in results_of(trained, capture):
-            bench.add(result)
+        for capture in captures:
+            trained = train_for_a_moment(capture, work, choices.gaussians, steps)
+            for result in results_of(trained, capture):
+                side = "" if capture is captures[0] else f"-{capture.width}"
+                bench.add(dataclasses.replace(result, key=result.key + side))
 
 
 def train_for_a_moment(

@@ -83,6 +83,14 @@ def test_step_and_its_exact_number_of_gaussians(bench, tmp_path):
     assert "150 Gaussians" in text
 
 
+def test_step_at_two_sizes_tells_them_apart(bench, tmp_path):
+    words = ("--gaussians", "150", "--size", "64", "32", "--steps", "4")
+    record, _ = bench("step", *words, "--work", str(tmp_path))
+    sides = {name: told["counts"]["side"] for name, told in record["results"].items()}
+    assert sides["deform_it_per_s"] == 64
+    assert sides["deform_it_per_s-32"] == 32
+
+
 @pytest.mark.slow
 def test_card_keeps_its_promised_keys(bench, tmp_path):
     words = (*TINY, "--steps", "4", "--speech", "1", "--work", str(tmp_path))

@@ -216,6 +216,38 @@ def test_a_branchs_loss_has_l1_whole():
     torch.testing.assert_close(unlike(pred, truth, 0.2), wanted)
 
 
+def test_a_branchs_networks_have_their_own_betas_decay_and_fall(tiny_capture, tmp_path):
+    steps = {"face": 50_000, "mouth": 50_000}
+    config = make_config("talkinggaussian", tmp_path, tiny_capture, steps)
+    method, _ = make_method(config, tiny_capture)
+    for plan in list(method.stages())[:2]:
+        branch = plan.build(tmp_path)
+        made = branch.configure_optimizers()
+        groups = {group["name"]: group for group in made["optimizer"].param_groups}
+        networks = set(groups) - dict(branch.cloud.named_parameters()).keys()
+        assert networks >= {"encoder", "networks", "attention"}
+        for name, group in groups.items():
+            assert group["betas"] == ((0.9, 0.99) if name in networks else (0.9, 0.999))
+        falls = dict(zip(groups, made["lr_scheduler"]["scheduler"].lr_lambdas, strict=True))
+        for step, left in ((0, 1), (20_000, 0.5**0.5), (40_000, 0.1**0.8), (50_000, 0.1)):
+            assert falls["networks"](step) == pytest.approx(left)
+        assert falls["networks"](39_999) == pytest.approx(0.5, rel=1e-4)
+        for step, left in ((22_500, 0.1), (45_000, 0.01), (50_000, 0.01)):
+            assert falls["means"](step) == pytest.approx(left)
+        assert falls["sh"](50_000) == 1
+        # nothing pulls: what changes now is what decays
+        before = {id(p): p.detach().clone() for p in branch.parameters()}
+        for parameter in branch.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        for group in groups.values():
+            group["lr"] = 1000.0
+        made["optimizer"].step()
+        for name, group in groups.items():
+            kept = 1 - 1000 * 1e-4 if name == "attention" else 1
+            for parameter in group["params"]:
+                torch.testing.assert_close(parameter.detach(), before[id(parameter)] * kept)
+
+
 def test_gaussians_that_learned_the_backdrop_go(tiny_capture, tmp_path):
     config = make_config("talkinggaussian", tmp_path, tiny_capture)
     method, _ = make_method(config, tiny_capture)

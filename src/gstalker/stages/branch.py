@@ -22,7 +22,7 @@ from gstalker.losses.photometric import l1_dssim
 from gstalker.losses.regularize import mean_change
 from gstalker.render import Rasterizer
 from gstalker.stages.late import LatePatch
-from gstalker.stages.optim import decaying, named_adam
+from gstalker.stages.optim import Fall, decaying, evenly, named_adam
 from gstalker.stages.settings import CloudRates, PerceptualConfig
 from gstalker.stages.talking import Body, TalkingStage, ears
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
@@ -40,10 +40,10 @@ def _cloud_rates() -> CloudRates:
 
 @dataclass
 class BranchRates:
-    """Adam's initial learning rates."""
+    """Adam's initial learning rates, how they fall, and the rest of the networks' Adam."""
 
     cloud: CloudRates = dataclasses.field(default_factory=_cloud_rates)
-    """Of the Gaussians."""
+    """Of the Gaussians, by Adam as 3DGS has it."""
     encoder: Amount = 5e-3
     """Of the planes."""
     networks: Amount = 5e-4
@@ -52,10 +52,19 @@ class BranchRates:
     """Of the smoothing over frames: five times the networks'."""
     torso: Amount = 1e-3
     """Of the pose field, which is GSTalker's."""
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    """Of every network's Adam."""
+    attention_decay: Amount = 1e-4
+    """Weight decay of the smoothing over frames, decoupled (AdamW)."""
     final_means: Share = 0.01
-    """Share of the positions' rate at the last step (1.6e-4 to 1.6e-6)."""
+    """Share of the positions' rate that is left in the end (1.6e-4 to 1.6e-6)."""
+    means_fallen_by: Share = 0.9
+    """Of the steps, when the positions' rate has fallen so far (45,000)."""
     final_motion: Share = 0.1
     """Share of every network's rate at the last step."""
+    motion_halved_by: Share = 0.8
+    """Of the steps, until which every network's rate only falls to a half (40,000); what would have
+    fallen to ``final_motion`` evenly from the first step is its rate after that."""
 
 
 @dataclass
@@ -187,7 +196,7 @@ class BranchStage(TalkingStage):
         self.cloud.limit_colors()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One Adam: a group per tensor of the cloud, one per network."""
+        """Adam for each tensor of the cloud, AdamW for each network, as groups of one."""
         rates = self.config.rates
         planes = list(self.field.encoder.parameters())
         listening, smoothing = ears(self.audio)
@@ -205,9 +214,12 @@ class BranchStage(TalkingStage):
         adam = named_adam(
             groups | {name: held for name, (held, _) in present.items()},
             vars(rates.cloud) | {name: rate for name, (_, rate) in present.items()},
+            betas=dict.fromkeys(present, (rates.betas[0], rates.betas[1])),
+            weight_decay={"attention": rates.attention_decay},
         )
-        shares = {"means": rates.final_means} | dict.fromkeys(present, rates.final_motion)
-        return decaying(adam, self.config.steps, shares)
+        falls: dict[str, Fall] = dict.fromkeys(present, _halving(rates))
+        falls["means"] = evenly(rates.final_means, rates.means_fallen_by)
+        return decaying(adam, self.config.steps, falls)
 
     @torch.no_grad()
     def drop_green(self) -> int:
@@ -225,6 +237,13 @@ def unlike(
     """``L1 + w D-SSIM``, where others have ``(1 - w) L1 + w D-SSIM``."""
     whole = 1 + dssim_weight
     return whole * l1_dssim(pred, truth, dssim_weight / whole)
+
+
+def _halving(rates: BranchRates) -> Fall:
+    """How a network's rate falls: to a half at first, then as if it had fallen evenly."""
+    by = rates.motion_halved_by
+    first, then = evenly(0.5, by), evenly(rates.final_motion)
+    return lambda passed: first(passed) if passed < by else then(passed)
 
 
 def _within(values: Tensor, at: Tensor, box: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -152,6 +153,56 @@ def test_two_equal_channels_sound_like_one(tmp_path: Path) -> None:
         file.setframerate(16_000)
         file.writeframes(np.repeat((tone * 32767).astype("<i2"), 2).tobytes())
     assert np.abs(audio.read(path) - tone).max() < 1e-3
+
+
+def write_channels(path: Path, layout: str, tone: np.ndarray, shares: dict[str, float]) -> Path:
+    """A tone, so much of it in each channel named, packed losslessly."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=16_000, layout=layout)
+        named = [channel.name for channel in av.AudioLayout(layout).channels]
+        shown = np.array([shares.get(name, 0.0) for name in named])[:, None] * tone
+        packed = np.ascontiguousarray(shown.T, np.float32).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.sample_rate = 16_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("layout", ["stereo", "3.0", "4.0", "quad", "5.1", "5.1(side)", "7.1"])
+def test_speech_is_as_loud_from_surround_sound_as_from_stereo(tmp_path: Path, layout: str) -> None:
+    tone = 0.6 * np.sin(np.arange(16_000) / 10)
+    both = write_channels(tmp_path / "front.wav", layout, tone, {"FL": 1, "FR": 1})
+    assert np.abs(audio.read(both) - tone).max() < 1e-6
+    if "FC" in {channel.name for channel in av.AudioLayout(layout).channels}:
+        middle = write_channels(tmp_path / "middle.wav", layout, tone, {"FC": 1, "LFE": 1})
+        assert np.abs(audio.read(middle) - tone).max() < 1e-6
+
+
+def test_sound_from_the_sides_is_three_decibels_softer_than_from_the_front(tmp_path: Path) -> None:
+    tone = 0.6 * np.sin(np.arange(16_000) / 10)
+    for name in ("front", "side"):
+        write_channels(tmp_path / f"{name}.wav", "5.1(side)", tone, {name[0].upper() + "L": 1})
+    front, side = (audio.read(tmp_path / f"{name}.wav") for name in ("front", "side"))
+    assert 20 * np.log10(front.std() / side.std()) == pytest.approx(3.0103, abs=1e-3)
+
+
+def test_a_single_channel_is_as_loud_wherever_it_is_said_to_be(tmp_path: Path) -> None:
+    tone = 0.6 * np.sin(np.arange(16_000) / 10)
+    left = write_channels(tmp_path / "left.wav", "FL", tone, {"FL": 1})
+    assert np.abs(audio.read(left) - tone).max() < 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_channels_of_no_known_place_are_averaged(tmp_path: Path, count: int) -> None:
+    tone = 0.6 * np.sin(np.arange(16_000) / 10)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(count)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        packed = np.zeros((16_000, count))
+        packed[:, 0] = count * tone / 6
+        file.writeframes((packed * 32767).astype("<i2").tobytes())
+    assert np.abs(audio.read(tmp_path / "a.wav") - tone / 6).max() < 1e-3
 
 
 @pytest.mark.parametrize(("offset_s", "click_s"), [(0.0, 0.4), (0.2, 0.6)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 RATE_HZ = 16_000
 _GAP_S = 0.05
 """Holes in the time stamps longer than this are filled with silence; shorter ones are rounding."""
+_SHARES = {
+    "FC": 1.0,
+    **dict.fromkeys(("FL", "FR", "FLC", "FRC", "DL", "DR", "BC"), 0.5),
+    **dict.fromkeys(("SL", "SR", "BL", "BR"), 0.5**1.5),
+    **dict.fromkeys(("LFE", "LFE2"), 0.0),
+}
+"""What a channel adds to the mono sum, by FFmpeg's name for it. Sides are 3 dB below the front, a
+single one behind 0 dB, and low-frequency effects are left out, as in ITU-R BS.775-3, table 2. The
+centre counts twice the front, 3 dB more than there: speech alone in the middle is as loud as in
+both front channels of a stereo film, whose mean is taken."""
 
 
 def read(path: Path) -> np.ndarray:
@@ -74,8 +84,9 @@ def _pieces(container: av.container.InputContainer, start_s: float | None) -> It
     """Runs of samples; the first is cut, or preceded by silence, to begin at ``start_s``."""
     import av
 
-    # Channels are averaged here: FFmpeg's own float downmix adds them up at 0.7, and clips.
-    resampler = av.AudioResampler(format="fltp", rate=RATE_HZ)
+    # Channels are mixed here: FFmpeg's own float downmix adds two up at 0.7, and clips. Packed, for
+    # PyAV reads past the end of eight planes.
+    resampler = av.AudioResampler(format="flt", rate=RATE_HZ)
     written = 0
     origin = start_s
     ahead = 0
@@ -117,4 +128,12 @@ def _decoded(
 
 def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
     for part in resampler.resample(frame):
-        yield part.to_ndarray().mean(0)
+        channels = [channel.name for channel in part.layout.channels]
+        yield _mono(part.to_ndarray().reshape(part.samples, -1), channels)
+
+
+def _mono(samples: np.ndarray, channels: Sequence[str]) -> np.ndarray:
+    """Channels ``[S, n]`` mixed to ``[S]``; those of no known place are averaged."""
+    if len(channels) == 1 or not set(channels) <= set(_SHARES):
+        return samples.mean(1)
+    return samples @ np.array([_SHARES[name] for name in channels], samples.dtype)

@@ -256,6 +256,12 @@ class Recipe:
             view.width,
             view.height,
         )
+        if source.transfer:
+            log.info(
+                "%s has a high dynamic range (%s); its colours are brought to the standard range",
+                self.path.name,
+                source.transfer,
+            )
 
     def _sweep(self) -> None:
         """Take away temporary files that a killed run could not."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gstalker.errors import MediaError
+from gstalker.prepare.hdr import TRANSFERS, Transfer
 
 if TYPE_CHECKING:
     import av
@@ -35,7 +36,9 @@ class Source:
     times_s: np.ndarray
     """``float64 [n]``: when each frame is shown, in order, on the container's clock."""
     plain: bool
-    """Whether the stored pictures are the shown ones: neither turned nor trimmed."""
+    """Whether the stored pictures are the shown ones: neither turned, trimmed nor of high range."""
+    transfer: Transfer | None = None
+    """How its numbers tell light, where its dynamic range is high; ``hdr`` brings it down."""
 
     @property
     def start_s(self) -> float:
@@ -73,6 +76,7 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         _refuse_truncated(path, container, stream, times, trimmed)
         first = _first_frame(path, container, stream)
         turned = int(first.rotation) % 360
+        transfer = TRANSFERS.get(int(stream.codec_context.color_trc))
         aspect = float(stream.sample_aspect_ratio or 1) or 1.0
         width, height = round(first.width * aspect), first.height
         if turned % 180:
@@ -83,7 +87,8 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         height=height,
         fps=(len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else FPS,
         times_s=times,
-        plain=turned == 0 and trimmed == 0,
+        plain=turned == 0 and trimmed == 0 and transfer is None,
+        transfer=transfer,
     )
 
 

@@ -1,7 +1,8 @@
 """Pictures out of a video file, at 25 a second, whatever its own rate, size or time stamps.
 
 decord reads the frames. PyAV reads the time stamps of every file, and the frames of those that
-decord cannot read or reads differently (rotated phone videos, edit lists, broken packets).
+decord cannot read or reads differently (rotated phone videos, edit lists, broken packets, high
+dynamic range).
 Sound is ``audio.reading``; both count seconds on the container's one clock.
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gstalker.errors import BackendMissing, MediaError
+from gstalker.prepare.hdr import to_standard
 from gstalker.prepare.source import FPS, MISSING_SHARE, Source, opened, reason
 
 if TYPE_CHECKING:
@@ -148,7 +150,7 @@ def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         if time_s <= last_s:
             continue
         while shown is not None and k < len(at) and at[k] - last_s <= time_s - at[k] + _TIE_S:
-            picture = _upright(shown) if picture is None else picture
+            picture = _upright(shown, source) if picture is None else picture
             yield picture
             k += 1
         if k == len(at):
@@ -157,7 +159,7 @@ def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
     if shown is None:
         raise MediaError(f"{source.path} holds no frame that can be decoded.")
     for _ in range(k, len(at)):
-        picture = _upright(shown) if picture is None else picture
+        picture = _upright(shown, source) if picture is None else picture
         yield picture
 
 
@@ -186,8 +188,9 @@ def _decoded(source: Source) -> Iterator[tuple[float, av.VideoFrame]]:
         )
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    picture = frame.to_ndarray(format="rgb24")
+def _upright(frame: av.VideoFrame, source: Source) -> np.ndarray:
+    """``[H, W, 3]`` RGB: uint8, or uint16 where the dynamic range is high."""
+    picture = frame.to_ndarray(format="rgb48le" if source.transfer else "rgb24")
     return np.rot90(picture, (int(frame.rotation) % 360) // 90)
 
 
@@ -200,11 +203,13 @@ def _viewed(picture: np.ndarray, view: View, source: Source) -> np.ndarray:
     x0, x1 = round(view.x * x_scale), round((view.x + view.crop_width) * x_scale)
     y0, y1 = round(view.y * y_scale), round((view.y + view.crop_height) * y_scale)
     part = picture[y0:y1, x0:x1]
-    if part.shape[:2] == (view.height, view.width):
-        return np.ascontiguousarray(part)
-    shrinks = part.shape[0] >= view.height and part.shape[1] >= view.width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(part, (view.width, view.height), interpolation=how)
+    if part.shape[:2] != (view.height, view.width):
+        shrinks = part.shape[0] >= view.height and part.shape[1] >= view.width
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        part = cv2.resize(part, (view.width, view.height), interpolation=how)
+    if source.transfer:
+        part = to_standard(part, source.transfer)  # late: a small picture is done sooner
+    return np.ascontiguousarray(part)
 
 
 def _even(value: float) -> int:

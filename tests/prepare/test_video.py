@@ -108,7 +108,7 @@ def test_a_video_that_is_turned_is_read_upright(tmp_path: Path, shared: Path) ->
     original = next(video.pictures(source.probe(plain), view, [0]))
     upright = next(video.pictures(found, view, [0]))
     errors = [np.abs(np.rot90(original, k).astype(int) - upright).mean() for k in (0, 1, 2, 3)]
-    assert np.argmin(errors) in (1, 3)
+    assert np.argmin(errors) == 3, "the matrix takes right to down: a quarter with the clock"
     assert min(errors) < 1
 
 

@@ -47,10 +47,14 @@ KillWait=10
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=10
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 """
 """No munge, cgroups or systemd: nothing but the three programs. It promises four processors, so
-that an array of four runs at once."""
+that an array of four runs at once. Jobs of ``urgent`` put those of ``main`` back into the queue,
+which are told so ten seconds before."""
 
 
 def install():
@@ -168,6 +172,11 @@ def status_of(run):
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def starts_of(run):
+    """When each stage began, or went on."""
+    return json.loads((run / "provenance.json").read_text())["starts"]
+
+
 def is_at(status, stage, step):
     return status.get("stage") == stage and status.get("step", 0) >= step
 
@@ -186,6 +195,11 @@ def release(pending):
         if now - pending.setdefault(job, now) > 3:
             words = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
             subprocess.run(words, capture_output=True, check=False)  # it may have started by itself
+
+
+def working():
+    """Jobs that run."""
+    return said("squeue", "--me", "-h", "-r", "-t", "RUNNING", "-o", "%i").splitlines()
 
 
 def ended():
@@ -243,7 +257,7 @@ def test_a_sweep_on_slurm_survives_kills_and_gives_the_table_of_a_sweep_here(
 
     # One reaches its time limit, is requeued, and goes on from its last step.
     until(ended, 900, "the other trials")
-    starts = json.loads((runs["longer"] / "provenance.json").read_text())["starts"]
+    starts = starts_of(runs["longer"])
     assert len([s for s in starts if s["stage"] == "DeformStage"]) >= 2
     assert max(s["from_step"] for s in starts) > 10
     job = json.loads((runs["longer"] / "job.json").read_text())["job"]
@@ -286,16 +300,27 @@ def test_a_preempted_trial_saves_its_step_and_goes_on_when_slurm_runs_it_again(
 ):
     words = ["ablation.yaml", f"captures={tiny_capture.folder}", "--out", "there"]
     rows = yaml.safe_load(Path("ablation.yaml").read_text())
-    rows["rows"] = {"full": rows["rows"]["longer"]}
+    rows["rows"] = {"full": {**rows["rows"]["longer"], "method.deform.steps": 90}}
     Path("ablation.yaml").write_text(yaml.safe_dump(rows))
     monkeypatch.setenv("PAUSE_S", "0.2")
     gstalker("sweep", *words, "--on", "slurm.yaml")
     run = runs_of(experiment / "there")["full"]
     until(lambda: is_at(status_of(run), "deform", 5), 300, "the second stage")
+
+    # A job that goes before takes the whole node.
+    asked = ["--partition=urgent", "--cpus-per-task=4", "--output=/dev/null", "--wrap=sleep 600"]
+    urgent = said("sbatch", "--parsable", *asked)
+    until(lambda: urgent in working(), 120, "the urgent job to have the node")
+    left, before = status_of(run), starts_of(run)
+    assert (left["state"], left["stage"]) == ("interrupted", "deform")
+    _, told = gstalker("sweep", *words, "--status")
+    assert "queued 1" in told
+
+    # Once it is over, Slurm runs the trial again, which loses nothing.
+    subprocess.run(["scancel", urgent], check=True)
+    until(ended, 300, "the trial's end")
     job = json.loads((run / "job.json").read_text())["job"]
-    subprocess.run(["scontrol", "requeue", job], check=True)  # what preemption does to a job
-    until(ended, 300, "its end")
-    starts = json.loads((run / "provenance.json").read_text())["starts"]
-    assert len(starts) >= 3
-    assert starts[-1]["from_step"] > 0
-    assert (run / "scores.json").exists()
+    assert f"preempted JobId={job} has been requeued" in (slurm / "log" / "ctld.log").read_text()
+    assert starts_of(run)[len(before)]["from_step"] == left["step"]
+    assert "goes on from" in (run / "trial.log").read_text()
+    assert all(float(line["mean"]) for line in csv.DictReader(printed_table("there")))

@@ -191,7 +191,7 @@ def test_several_runs_share_a_page_with_a_name_of_its_own(run, make_run, tmp_pat
     with pytest.raises(ConfigError, match="Say which file"):
         story.write([run, other])
     text = story.write([run, other], tmp_path / "both.html").read_text()
-    assert "gstalker method.deform.torso=null" in text
+    assert "gstalker deform.torso=null" in text
     assert text.count("Made by") == 2
     with pytest.raises(RunError, match="there is no run at"):
         story.write([tmp_path])

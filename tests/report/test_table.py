@@ -13,6 +13,7 @@ from scipy import stats
 
 from gstalker import cli, files, report
 from gstalker.errors import ConfigError, GSTalkerError, RunError
+from gstalker.report.naming import names
 from gstalker.report.table import _letter
 
 from .conftest import BLOCK, entry, na, read_csv, write_scores, write_sweep
@@ -111,11 +112,60 @@ def test_runs_of_one_config_are_one_row_named_by_what_sets_it_apart(make_run):
         make_run("c", ours, overrides=NO_TORSO),
     ]
     cells = _cells(folders)
-    assert {name for name, _ in cells} == {"gstalker", "gstalker method.deform.torso=null"}
+    assert {name for name, _ in cells} == {"gstalker", "gstalker deform.torso=null"}
     both = cells["gstalker", "psnr_full"]
     assert float(both["mean"]) == 31.0
     assert float(both["spread"]) == pytest.approx(statistics.stdev([30.0, 32.0]))
     assert _cells([folders[0].parent]) == cells
+
+
+def test_a_row_is_named_by_what_the_usual_row_of_its_method_has_otherwise():
+    full = {"method.name": "gstalker", "stages": None, "seen.deform": 1}
+    full |= {f"method.{stage}.steps": 900 for stage in ("static", "deform")}
+    torso = {"method.deform.torso.hidden": 8, "method.deform.torso.gain": 1.0}
+    without = {**full, "method.deform.torso": None}
+    rows = [
+        {**full, **torso, "stages": ["deform"]},
+        {**full, **torso},
+        without,
+        {**full, **torso, "method.static.steps": 50},
+        {**full, **torso, "method.deform.torso.hidden": 4, "method.deform.smooth": True},
+    ]
+    assert names(rows) == [
+        'gstalker stages=["deform"]',
+        "gstalker",
+        "gstalker torso=null",
+        "gstalker static.steps=50",
+        "gstalker hidden=4 smooth=true",
+    ]
+    assert names([without, rows[1], {**full, "method.name": "ad_nerf"}]) == [
+        "gstalker",
+        "gstalker torso on",
+        "ad_nerf",
+    ]
+    assert names([full, {**full, "rank": "a"}, full | {"method.name": "?"}])[1] == "gstalker rank=a"
+    assert names([{**full, "rank": "a"}, full])[1] == "gstalker rank absent"
+
+
+def test_a_row_that_differs_in_much_is_named_shortly_and_numbered():
+    full = {"method.name": "er_nerf", **dict.fromkeys("abcdef", 0)}
+    rows = [full, {**full, **dict.fromkeys("abcdf", 1)}, {**full, **dict.fromkeys("abcde", 1)}]
+    first, *more = names([full, full | {"e": 2}, full | {"f": 2}, *rows[1:]])
+    assert first == "er_nerf"
+    assert more[2:] == ["er_nerf a=1 b=1 c=1 and 2 more (1)", "er_nerf a=1 b=1 c=1 and 2 more (2)"]
+
+
+def test_a_row_says_in_one_way_how_long_it_is():
+    base = {"method.name": "ad_nerf"}
+    rows = [{**base, "schedule": 1.0}, {**base, "schedule": 3.0}, {**base, "minutes": 2.0}]
+    assert names(rows) == ["ad_nerf", "ad_nerf schedule=3.0", "ad_nerf minutes=2.0"]
+
+
+def test_every_run_that_is_there_is_named_beneath_the_table_with_scores_or_not(make_run):
+    folders = [make_run("a", {"psnr_full": entry(30.0)}), make_run("b", overrides=NO_TORSO)]
+    text = report.tabulate(folders, "csv")
+    for name, folder in zip(("gstalker", "gstalker deform.torso=null"), folders, strict=True):
+        assert f"# {name}, trained here: {folder};" in text
 
 
 def test_a_single_run_shows_the_error_over_takes_and_says_so(make_run):
@@ -172,9 +222,7 @@ def test_another_protocol_in_the_column_is_marked_and_not_ranked(make_run, three
     other = {"fingerprint": "p2", "landmarks": "fan", "lpips": True}
     keys = ["method.deform.steps=7"]
     foreign = make_run("other", {"psnr_full": entry(99.0)}, overrides=keys, protocol=other)
-    cell = _cells([*three, foreign], metrics=["psnr_full"])[
-        "gstalker method.deform.steps=7", "psnr_full"
-    ]
+    cell = _cells([*three, foreign], metrics=["psnr_full"])["gstalker deform.steps=7", "psnr_full"]
     assert (cell["rank"], cell["marks"]) == ("", "a")
     text = report.tabulate([*three, foreign], metrics=["psnr_full"])
     assert "- a: another protocol than most rows; not ranked" in text
@@ -352,7 +400,7 @@ def test_seeds_are_held_against_each_other_as_scipy_does(make_run):
         keys = {"seed": k, "overrides": NO_TORSO}
         runs.append(make_run(f"b{k}", {"psnr_full": entry(value)}, **keys))
     cells = _cells(runs, over="seeds", metrics=["psnr_full"])
-    told = cells["gstalker method.deform.torso=null", "psnr_full"]
+    told = cells["gstalker deform.torso=null", "psnr_full"]
     assert float(told["difference"]) == pytest.approx(statistics.mean(b) - statistics.mean(a))
     welch = stats.ttest_ind(b, a, equal_var=False)
     assert float(told["p_holm"]) == pytest.approx(welch.pvalue)
@@ -450,7 +498,7 @@ def test_another_protocol_is_never_tested_against(make_run):
 def test_rows_are_held_against_the_one_that_is_named(three):
     with pytest.raises(ConfigError, match="no row called 'nobody'"):
         report.tabulate(three, over="seeds", against="nobody")
-    name = "gstalker method.deform.steps=1002"
+    name = "gstalker deform.steps=1002"
     assert f"Differences from {name}" in report.tabulate(three, over="seeds", against=name).replace(
         "\\", ""
     )

@@ -1,8 +1,10 @@
-"""What sets runs apart, and so how a table calls them: ``gstalker method.deform.torso=null``."""
+"""What sets runs apart, and so how a table calls them: ``gstalker deform.torso=null``."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ from gstalker.errors import RunError
 _LATER = ("train_minutes", "minutes", "schedule")
 _BESIDES = {"capture", "seed", "runs", "logger", "threads", "device"}
 """Keys of a config in which runs of one row may differ."""
+_INSTEAD = {"minutes": "schedule", "schedule": "minutes"}
+"""How long a run is, said in either way."""
+TOLD = 3
+"""Settings that a row's name tells; further ones are counted."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -19,8 +25,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: it is damaged.
     """
-    import json
-
     import yaml
 
     path = folder / "config.yaml"
@@ -55,22 +59,59 @@ def _flat(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def names(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """The method's name, and whatever the first config has differently."""
-    base = configs[0] if configs else {}
-    return [" ".join([str(c.get("method.name", "?")), *_apart(c, base)]) for c in configs]
+    """What to call rows: their method, and what they have differently from the row of that method
+    which is most like the others.
+
+    A key is told by as much of its end as no other key of the method shares. Rows that would be
+    called alike are numbered; the folders beneath a table say which is which.
+
+    Args:
+        configs: of :func:`told_config`, no two the same.
+
+    >>> full = {"method.name": "gstalker", "method.static.steps": 900, "method.deform.steps": 800}
+    >>> names([full, {**full, "method.static.steps": 50}, {"method.name": "ad_nerf"}])
+    ['gstalker', 'gstalker static.steps=50', 'ad_nerf']
+    """
+    told = []
+    for config in configs:
+        method = config.get("method.name", "?")
+        alike = [other for other in configs if other.get("method.name", "?") == method]
+        base, keys = _usual(alike), {key for other in alike for key in other}
+        apart = [_words(key, config, base, keys) for key in _apart(config, base)]
+        more = [f"and {len(apart) - TOLD} more"] if len(apart) > TOLD else []
+        told.append(" ".join([str(method), *apart[:TOLD], *more]))
+    return [
+        name if told.count(name) == 1 else f"{name} ({told[: k + 1].count(name)})"
+        for k, name in enumerate(told)
+    ]
 
 
-def _apart(config: dict[str, Any], base: dict[str, Any]) -> Iterator[str]:
-    """``key=value`` of what differs; a part that is off (``null``) covers all that was in it."""
-    for key in dict.fromkeys([*config, *base]):
-        there = key in config
-        same = there == (key in base) and config.get(key) == base.get(key)
-        if same or key == "method.name":
-            continue
-        if there:
-            yield f"{key}={'null' if config[key] is None else config[key]}"
-        elif not any(config.get(top, "") is None for top in _above(key)):
-            yield f"{key} absent"
+def _usual(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The config with the fewest differences from all others; the first of equals."""
+    return min(configs, key=lambda base: sum(len(_apart(config, base)) for config in configs))
+
+
+def _apart(config: dict[str, Any], base: dict[str, Any]) -> list[str]:
+    """The keys that differ; a part that is off (``null``) covers all that the other has in it."""
+    off = {key for side in (config, base) for key, value in side.items() if value is None}
+    return [
+        key
+        for key in dict.fromkeys([*config, *base])
+        if (key in config, config.get(key)) != (key in base, base.get(key))
+        and key != "method.name"
+        and not any(top in off for top in _above(key))
+        and (key in config or _INSTEAD.get(key) not in config)
+    ]
+
+
+def _words(key: str, config: dict[str, Any], base: dict[str, Any], keys: AbstractSet[str]) -> str:
+    """How the config differs from its base in a key."""
+    ends = [key, *(key[k + 1 :] for k, sign in enumerate(key) if sign == ".")]
+    end = [e for e in ends if sum(f".{other}".endswith(f".{e}") for other in keys) == 1][-1]
+    if key in config:
+        value = config[key]
+        return f"{end}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+    return f"{end} {'on' if any(other.startswith(f'{key}.') for other in config) else 'absent'}"
 
 
 def _above(key: str) -> Iterator[str]:

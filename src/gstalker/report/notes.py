@@ -165,7 +165,7 @@ def made_of(rows: Sequence[Row]) -> list[str]:
     """Which files were read, and what made them; controls are their head's own files."""
     told: dict[tuple[str, ...], str] = {}
     for row in rows:
-        there = {str(t.source): t for t in row.trials if t.figures}
+        there = {str(t.source): t for t in row.trials if t.figures or t.source.is_dir()}
         made = sorted({words for t in there.values() if (words := costs.made_by(t.folder))})
         text = f"{row.name}, {row.kind}: {', '.join(there)}{'; ' if made else ''}{'; '.join(made)}."
         if there:

@@ -11,6 +11,7 @@ from gstalker import weights
 from gstalker.errors import BackendMissing
 from gstalker.metrics.syncnet import (
     INSTALL,
+    S3FD,
     SyncConfidence,
     SyncDistance,
     SyncNet,
@@ -147,6 +148,38 @@ def test_our_way_is_the_packages_with_the_same_random_weights(package, tmp_path,
     crops = [cv2.imread(str(file))[..., ::-1] for file in sorted(tmp_path.glob("*.jpg"))]
     ours = verdict(SyncNet.load().distances(np.stack(crops), samples))
     assert (ours.offset, ours.confidence, ours.distance) == pytest.approx(theirs, rel=1e-4)
+
+
+def test_our_surest_face_is_the_packages_with_the_same_random_weights(
+    package, tmp_path, monkeypatch
+):
+    """What ``SyncNetPipeline.inference`` does with a frame, against ours on the same."""
+    import cv2
+    from syncnet_python.detectors.s3fd.nets import S3FDNet
+    from syncnet_python.syncnet_pipeline import PipelineConfig, SyncNetPipeline
+
+    torch.manual_seed(2)
+    net = S3FDNet(device="cpu")
+    for layer in net.conf:
+        nn.init.normal_(layer.weight, std=0.5)  # sure of some places, and unsure of most
+    file = tmp_path / "sfd_face.pth"
+    torch.save(net.state_dict(), file)
+    monkeypatch.setattr(weights, "folders", lambda: [tmp_path])
+    theirs, asked = SyncNetPipeline._load_s3fd(SimpleNamespace(device="cpu"), file), PipelineConfig
+    ours = S3FD()
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        frame = cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (320, 256))
+        cv2.imwrite(str(tmp_path / "frame.png"), frame[..., ::-1])
+        read = cv2.cvtColor(cv2.imread(str(tmp_path / "frame.png")), cv2.COLOR_BGR2RGB)
+        faces = theirs.detect_faces(read, conf_th=0.9, scales=[asked.facedet_scale])
+        assert len(faces) > 1
+        surest = max(faces.tolist(), key=lambda face: face[-1])
+        assert ours(frame).tolist() == surest[:-1]
+    for layer in net.conf:
+        nn.init.zeros_(layer.weight)  # everything is a face with 0.5, and none with 0.9
+    torch.save(net.state_dict(), file)
+    assert S3FD()(frame) is None
 
 
 def test_our_crop_is_the_packages(package, tmp_path, monkeypatch):

@@ -52,6 +52,9 @@ METRICS: dict[str, Kind] = {
     "lpips_vgg": Kind(False, "", _LPIPS.format("VGG16")),
     "stlpips_alex": Kind(False, "", "shift-tolerant LPIPS on AlexNet, mean over frames"),
     "fid": Kind(False, "", "Frechet distance of Inception features, rendered against true frames"),
+    "brisque": Kind(
+        *(False, "", "how natural the rendering looks by itself, 0 to 100, mean over frames")
+    ),
     "identity": Kind(
         *(True, "", "cosine of a face recogniser's embeddings, rendered and true"), by_detector=True
     ),

@@ -14,6 +14,7 @@ import numpy as np
 
 from gstalker.data.capture import Capture
 from gstalker.errors import BackendMissing, MediaError
+from gstalker.metrics import brisque
 from gstalker.metrics.actions import ActionFamily
 from gstalker.metrics.bootstrap import Figures, blocks, mean_of_rows, not_available, with_ones
 from gstalker.metrics.catalogue import in_order
@@ -71,6 +72,7 @@ class Scorer:
         self._follows = follows(self.ids, capture.segments)
         self._measures = Measures(self.protocol, (capture.height, capture.width))
         self._networks = networks(self.protocol)
+        self._brisque = brisque.judge_or_why()
         self._sync = make_truth(capture, self.ids, self.protocol)
         self._lips: LipTruth | str
         try:
@@ -127,6 +129,8 @@ class Scorer:
             found["fid"] = "Inception v3, torch-fidelity"
         if self.protocol.identity:
             found["identity"] = self.protocol.identity
+        if not isinstance(self._brisque, str):
+            found["brisque"] = brisque.BACKBONE
         return found
 
     def _families(self) -> list[Family]:
@@ -142,6 +146,7 @@ class Scorer:
         else:
             families.append(Absent([*NAMES, *OF_TRUTH], self._sync))
         families.append(FeatureFamily(self._networks, self.protocol.identity))
+        families.append(brisque.BrisqueFamily(self._brisque))
         return [*families, ActionFamily(self.protocol, self.ids)]
 
     def _pair(self, k: int, frame: np.ndarray) -> Pair:

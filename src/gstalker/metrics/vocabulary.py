@@ -124,6 +124,7 @@ _OURS: tuple[Column, ...] = (
     Column("aue_lower", "AUE lower", reported="aue_lower"),
     Column("aue_upper", "AUE upper", reported="aue_upper"),
     Column("fid", "FID", digits=2, reported="fid"),
+    Column("brisque", "BRISQUE", digits=2, reported="brisque"),
     Column("identity", "identity"),
     Column("train_minutes", "training", "min", 1, False, reported="train_time"),
     Column("peak_memory_mib", "memory", "MiB", 0, False),

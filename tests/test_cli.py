@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import wave
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +112,31 @@ def test_a_report_takes_values_behind_a_flag_as_well(monkeypatch, capsys):
     monkeypatch.setattr("gstalker.report.story.write", lambda *given: asked.append(given))
     assert cli.main(["report", "runs/a", "capture=here", "-o", "page.html", "device=cpu"]) == 0
     assert asked == [(["runs/a"], Path("page.html"), ["capture=here", "device=cpu"])]
+
+
+@pytest.mark.parametrize("name", ["-talk.mp4", "my talk.mp4", 'it\'s "me" $HOME.mp4', "grüß.mp4"])
+def test_a_command_told_with_a_strange_file_name_can_be_typed(monkeypatch, tmp_path, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    page = SimpleNamespace(text="")
+    monkeypatch.setattr("gstalker.prepare.prepare", lambda *given, **how: asked.append(given))
+    monkeypatch.setattr("gstalker.inspect.inspect", lambda *given: asked.append(given) or page)
+    assert cli.main(["prepare", "--", name, name]) == 0
+    video, out, _ = asked.pop()
+    assert (tmp_path / video, tmp_path / out) == (tmp_path / name, tmp_path / name)
+    next_one = capsys.readouterr().out.removeprefix("Next: ")
+    for line in (shlex.join(["gstalker", "prepare", str(video), str(out)]), next_one):
+        assert cli.main(shlex.split(line)[1:]) == 0
+        assert tmp_path / asked.pop()[0] == tmp_path / name
+
+
+def test_a_file_that_looks_like_a_flag_is_told_how_to_be_typed(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-my talk.mp4").touch()
+    with pytest.raises(SystemExit):
+        cli.parse(["prepare", "-my talk.mp4", "out"])
+    assert "begins with a dash, as flags do; write './-my talk.mp4'" in capsys.readouterr().err
+    assert cli.parse(["prepare", "./-my talk.mp4", "out"]).video == tmp_path / "-my talk.mp4"
 
 
 def test_an_unknown_flag_is_not_taken_for_a_value(capsys):

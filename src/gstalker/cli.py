@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from gstalker import __version__, process
 from gstalker.errors import GSTalkerError
@@ -43,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Arguments of a command line; ``key=value`` may stand on either side of a flag."""
     top = parser()
+    for text in itertools.takewhile(lambda text: text != "--", arguments):
+        if text.startswith("-") and Path(text).is_file():
+            top.error(f"{text} begins with a dash, as flags do; write {shlex.quote(f'./{text}')}")
     args, rest = top.parse_known_args(arguments)
     takes = hasattr(args, "overrides") and all("=" in text and text[0] != "-" for text in rest)
     if rest and not takes:

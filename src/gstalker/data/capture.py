@@ -12,6 +12,7 @@ and every first read of a frame is checked against its CRC.
 from __future__ import annotations
 
 import json
+import shlex
 import wave
 import zlib
 from functools import cached_property
@@ -373,4 +374,4 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _prepare_hint(folder: Path) -> str:
-    return f"gstalker prepare VIDEO {folder}"
+    return f"gstalker prepare VIDEO {shlex.quote(str(folder))}"

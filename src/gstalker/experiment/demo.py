@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def closing(out: Path, scores: dict[str, Any]) -> str:
             f"Look at {out}/side_by_side.mp4 (truth | ours). Then, with a video of your own:",
             "  gstalker prepare talk.mp4 captures/me",
             "  gstalker train configs/gstalker.yaml capture=captures/me",
-            f"  gstalker drive {out}/runs/{run} speech.wav -o out.mp4",
+            f"  gstalker drive {shlex.quote(f'{out}/runs/{run}')} speech.wav -o out.mp4",
         ]
     )
 

@@ -8,6 +8,7 @@ mouth that follows the sound: what ``ours`` has over the controls is what was le
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,12 +132,13 @@ def read_scores(run: RunFolder) -> dict[str, Any]:
     Raises:
         RunError: it was not evaluated yet, or the file is damaged.
     """
+    again = shlex.join(["gstalker", "evaluate", str(run.path)])
     if not run.scores_path.is_file():
-        raise RunError(f"{run.path} has no scores yet.\n  Run: gstalker evaluate {run.path}")
+        raise RunError(f"{run.path} has no scores yet.\n  Run: {again}")
     try:
         return sheet.read(run.scores_path)
     except GSTalkerError as error:
-        raise RunError(f"{error}\n  Run: gstalker evaluate {run.path}") from error
+        raise RunError(f"{error}\n  Run: {again}") from error
 
 
 def summary(scores: dict[str, Any]) -> str:

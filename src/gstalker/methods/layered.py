@@ -5,6 +5,7 @@ Also what they take of a capture: where the head is, and what it hears on averag
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -126,7 +127,7 @@ def fit_head_box(capture: Capture) -> HeadBox:
         raise CaptureError(
             f"{capture.folder}: masks.npy shows no head in the training frames, and this method "
             "must know where it is.\n"
-            f"  Run: gstalker prepare VIDEO {capture.folder} --redo masks"
+            f"  Run: gstalker prepare VIDEO {shlex.quote(str(capture.folder))} --redo masks"
         ) from error
     return HeadBox(*corners)
 

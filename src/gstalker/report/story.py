@@ -7,6 +7,7 @@ answers the sound, and what made it. What a run did not leave behind is said whe
 from __future__ import annotations
 
 import html
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def _scores(runs: Sequence[RunFolder]) -> str:
 def _unscored(rows: Sequence[sources.Row]) -> list[str]:
     trials = {str(t.source): t.missing for row in rows for t in row.trials}
     return [
-        f"{Path(source).name}: {why}; run: gstalker evaluate {source}"
+        f"{Path(source).name}: {why}; run: gstalker evaluate {shlex.quote(source)}"
         for source, why in trials.items()
     ]
 
@@ -122,9 +123,10 @@ def _looks(run: RunFolder, capture: Capture | str, trial: Trial) -> list[str]:
     titles = ("Stills: true, ours, error", "Film: true, ours, error")
     if isinstance(capture, str):
         return [pages.section(title, _gap(capture)) for title in titles]
+    again = shlex.join(["gstalker", "evaluate", str(run.path)])
     ids = pictures.rendered_ids(run, capture)
     if not len(ids):
-        reason = f"the run kept no pictures; run: gstalker evaluate {run.path}"
+        reason = f"the run kept no pictures; run: {again}"
         return [pages.section(title, _gap(reason)) for title in titles]
     bright = f"{pictures.FULL_ERROR * 255:.0f}"
     note = f"Brightest where the channels differ by {bright} of 255 levels or more, on average."
@@ -136,7 +138,7 @@ def _looks(run: RunFolder, capture: Capture | str, trial: Trial) -> list[str]:
         stretch = pictures.busiest(ids, capture)
         film = pages.clip(pictures.film(run, capture, stretch), _stretch_words(stretch))
     except (OSError, ValueError) as error:
-        reason = f"{run.frames_path} is damaged ({error}); run: gstalker evaluate {run.path}"
+        reason = f"{run.frames_path} is damaged ({error}); run: {again}"
         return [pages.section(title, _gap(reason)) for title in titles]
     return [
         pages.section(titles[0], f'<div class="stills">{shown}</div>', note),

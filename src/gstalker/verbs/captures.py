@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
-from gstalker.verbs.words import Verbs, add_verb, takes_overrides
+from gstalker.verbs.words import Verbs, add_verb, takes_overrides, typed_path
 
 
 def add(verbs: Verbs) -> None:
     """What may be typed."""
     verb = add_verb(verbs, "prepare", _prepare, "turn a video into a capture folder", resumes=True)
     verb.add_argument(
-        "video", type=Path, metavar="VIDEO", help="of one speaking person, with sound"
+        "video", type=typed_path, metavar="VIDEO", help="of one speaking person, with sound"
     )
-    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
+    verb.add_argument("out", type=typed_path, metavar="OUT", help="the capture folder to make")
     verb.add_argument(
         "--redo",
         action="append",
@@ -32,13 +31,15 @@ def add(verbs: Verbs) -> None:
     takes_overrides(verb)
 
     verb = add_verb(verbs, "import", _import, "turn a data set of AD-NeRF's family into a capture")
-    verb.add_argument("folder", type=Path, metavar="FOLDER", help="with ori_imgs and transforms")
-    verb.add_argument("out", type=Path, metavar="OUT", help="the capture folder to make")
+    verb.add_argument(
+        "folder", type=typed_path, metavar="FOLDER", help="with ori_imgs and transforms"
+    )
+    verb.add_argument("out", type=typed_path, metavar="OUT", help="the capture folder to make")
     takes_overrides(verb, "what the files leave open, for example image_ids=frame")
 
     verb = add_verb(verbs, "export", _export, "write a capture as a data set of AD-NeRF's family")
-    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
-    verb.add_argument("folder", type=Path, metavar="FOLDER", help="the folder to make")
+    verb.add_argument("capture", type=typed_path, metavar="CAPTURE", help="a capture folder")
+    verb.add_argument("folder", type=typed_path, metavar="FOLDER", help="the folder to make")
     verb.add_argument(
         "--layout",
         required=True,
@@ -48,9 +49,13 @@ def add(verbs: Verbs) -> None:
     takes_overrides(verb, "for example split=last-12-seconds")
 
     verb = add_verb(verbs, "inspect", _inspect, "say whether a capture is fit to train, and why")
-    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="a capture folder")
+    verb.add_argument("capture", type=typed_path, metavar="CAPTURE", help="a capture folder")
     verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="for inspect.html; default: the capture's"
+        "-o",
+        "--out",
+        type=typed_path,
+        metavar="FOLDER",
+        help="for inspect.html; default: the capture's",
     )
 
 
@@ -69,7 +74,8 @@ def _import(args: argparse.Namespace) -> None:
 
     choices = config.from_overrides(exchange.ImportConfig, args.overrides)
     capture = exchange.import_folder(args.folder, args.out, choices)
-    print(f"{capture.folder}\nNext: gstalker train configs/gstalker.yaml capture={capture.folder}")
+    chosen = shlex.quote(f"capture={capture.folder}")
+    print(f"{capture.folder}\nNext: gstalker train configs/gstalker.yaml {chosen}")
 
 
 def _export(args: argparse.Namespace) -> None:

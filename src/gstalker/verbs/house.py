@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gstalker.verbs.words import Verbs, add_verb, takes_overrides
+from gstalker.verbs.words import Verbs, add_verb, takes_overrides, typed_path
 
 
 def add(verbs: Verbs) -> None:
     """What may be typed."""
     verb = add_verb(verbs, "config", _config, "print the whole resolved config; run nothing")
-    verb.add_argument("config", type=Path, metavar="CONFIG")
+    verb.add_argument("config", type=typed_path, metavar="CONFIG")
     takes_overrides(verb)
 
     add_verb(

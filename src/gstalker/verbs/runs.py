@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
-from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides
+from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides, typed_path
 
 
 def add(verbs: Verbs) -> None:
     """What may be typed."""
     verb = add_verb(verbs, "train", _train, "train a head on a capture; resumes", resumes=True)
     verb.add_argument(
-        "config", type=Path, metavar="CONFIG", help="for example configs/gstalker.yaml"
+        "config", type=typed_path, metavar="CONFIG", help="for example configs/gstalker.yaml"
     )
     takes_overrides(verb)
 
     verb = add_verb(verbs, "evaluate", _evaluate, "render and score a run's test split")
-    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    verb.add_argument("run", type=typed_path, metavar="RUN", help="a run folder")
     takes_overrides(
         verb,
         "where things are now: device=cpu, capture=FOLDER, threads=N; what to measure as well: "
@@ -27,12 +28,16 @@ def add(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "sweep", _sweep, "train and score every run of a table", resumes=True)
     verb.add_argument(
-        "file", type=Path, metavar="FILE", help="experiments/*.yaml, or a config and key=a,b"
+        "file", type=typed_path, metavar="FILE", help="experiments/*.yaml, or a config and key=a,b"
     )
     verb.add_argument(
-        "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="for runs; default: runs"
+        "--out",
+        type=typed_path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="for runs; default: runs",
     )
-    verb.add_argument("--on", type=Path, metavar="YAML", help="configs/cluster/slurm.yaml")
+    verb.add_argument("--on", type=typed_path, metavar="YAML", help="configs/cluster/slurm.yaml")
     verb.add_argument("--jobs", type=int, metavar="N", help="trials at once")
     how = verb.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="say what would run and what it costs")
@@ -40,7 +45,9 @@ def add(verbs: Verbs) -> None:
     takes_overrides(verb, "captures=A,B, seeds=0,1, and changes to every row; key=a,b tries each")
 
     verb = add_verb(verbs, "trial", _trial, "do what is left of one run of a sweep", resumes=True)
-    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder with a frozen config")
+    verb.add_argument(
+        "run", type=typed_path, metavar="RUN", help="a run folder with a frozen config"
+    )
     verb.add_argument("--speech", action="append", default=[], metavar="AUDIO", help="drive it")
     verb.add_argument("--speed", action="store_true", help="measure how fast it paints")
     takes_overrides(
@@ -52,20 +59,24 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(
         verbs, "reproduce", _reproduce, "train a run again and say what differs", resumes=True
     )
-    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
+    verb.add_argument("run", type=typed_path, metavar="RUN", help="a finished run's folder")
     verb.add_argument(
-        "-o", "--out", type=Path, metavar="FOLDER", help="for the new run; default: reproduced"
+        "-o",
+        "--out",
+        type=typed_path,
+        metavar="FOLDER",
+        help="for the new run; default: reproduced",
     )
     takes_overrides(verb, "where things are now: device=cpu, capture=FOLDER, threads=N")
 
     verb = add_verb(verbs, "drive", _drive, "let a trained head speak new sound")
-    verb.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    verb.add_argument("audio", type=Path, metavar="AUDIO", help="any file with sound")
+    verb.add_argument("run", type=typed_path, metavar="RUN", help="a run folder")
+    verb.add_argument("audio", type=typed_path, metavar="AUDIO", help="any file with sound")
     verb.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="MP4", help="the video to write"
+        "-o", "--out", type=typed_path, required=True, metavar="MP4", help="the video to write"
     )
     verb.add_argument(
-        "--paste-back", type=Path, metavar="VIDEO", help="show the head in the filmed picture"
+        "--paste-back", type=typed_path, metavar="VIDEO", help="show the head in the filmed picture"
     )
     takes_overrides(
         verb,
@@ -75,7 +86,7 @@ def add(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "demo", _demo, "all of it on a synthetic head, in minutes", resumes=True)
     verb.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="FOLDER", help="default: demo"
+        "--out", type=typed_path, default=Path("demo"), metavar="FOLDER", help="default: demo"
     )
 
 
@@ -88,7 +99,7 @@ def _train(args: argparse.Namespace) -> None:
 
     hush()
     run = train(settle(chosen))
-    print(f"{run.path}\nNext: gstalker evaluate {run.path}")
+    print(f"{run.path}\nNext: gstalker evaluate {shlex.quote(str(run.path))}")
 
 
 def _evaluate(args: argparse.Namespace) -> None:

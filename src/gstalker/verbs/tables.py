@@ -5,19 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides
+from gstalker.verbs.words import Verbs, add_verb, hush, takes_overrides, typed_path
 
 
 def add(verbs: Verbs) -> None:
     """What may be typed."""
     verb = add_verb(verbs, "score", _score, "score anybody's video or pictures with the same code")
     verb.add_argument(
-        "frames", type=Path, metavar="VIDEO_OR_FOLDER", help="an mp4, or numbered png or jpg files"
+        "frames",
+        type=typed_path,
+        metavar="VIDEO_OR_FOLDER",
+        help="an mp4, or numbered png or jpg files",
     )
-    verb.add_argument("capture", type=Path, metavar="CAPTURE", help="the truth: a capture folder")
+    verb.add_argument(
+        "capture", type=typed_path, metavar="CAPTURE", help="the truth: a capture folder"
+    )
     verb.add_argument("--as", dest="name", required=True, metavar="NAME", help="of the row")
     verb.add_argument(
-        "-o", "--out", type=Path, metavar="JSON", help="the scores; default: beside the pictures"
+        "-o",
+        "--out",
+        type=typed_path,
+        metavar="JSON",
+        help="the scores; default: beside the pictures",
     )
     takes_overrides(
         verb,
@@ -29,7 +38,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "sources",
         nargs="*",
-        type=Path,
+        type=typed_path,
         metavar="FILE_OR_FOLDER",
         help="an experiment, its sweep, runs, a folder of runs, or a scores.json",
     )
@@ -56,7 +65,7 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument(
         "--runs",
-        type=Path,
+        type=typed_path,
         default=Path("runs"),
         metavar="FOLDER",
         help="where an experiment's runs are",
@@ -68,25 +77,33 @@ def add(verbs: Verbs) -> None:
         "--significance", choices=("frames", "seeds"), help="test differences, over these"
     )
     verb.add_argument("--against", metavar="ROW", help="hold rows against this; default: the first")
-    verb.add_argument("-o", "--out", type=Path, metavar="FILE", help="default: the terminal")
+    verb.add_argument("-o", "--out", type=typed_path, metavar="FILE", help="default: the terminal")
 
     verb = add_verb(verbs, "compare", _compare, "write a page: our sweeps beside what papers print")
     verb.add_argument(
-        "experiments", nargs="+", type=Path, metavar="EXPERIMENT", help="experiments, or sweeps"
+        "experiments",
+        nargs="+",
+        type=typed_path,
+        metavar="EXPERIMENT",
+        help="experiments, or sweeps",
     )
     verb.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="where their runs are"
+        "--runs",
+        type=typed_path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where their runs are",
     )
     verb.add_argument(
         "--why",
-        type=Path,
+        type=typed_path,
         metavar="YAML",
         help="reasons by hand; default: why.yaml beside the first",
     )
     verb.add_argument(
         "-o",
         "--out",
-        type=Path,
+        type=typed_path,
         default=Path("docs/comparison.md"),
         metavar="MD",
         help="default: docs/comparison.md",
@@ -94,7 +111,9 @@ def add(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "report", _report, "write one HTML page that shows what runs came to")
     verb.add_argument("runs", nargs="+", metavar="RUN", help="run folders; also capture=FOLDER")
-    verb.add_argument("-o", "--out", type=Path, metavar="HTML", help="default: RUN/report.html")
+    verb.add_argument(
+        "-o", "--out", type=typed_path, metavar="HTML", help="default: RUN/report.html"
+    )
     verb.set_defaults(overrides=[])  # of what follows a flag
 
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 Verb = Callable[[argparse.Namespace], int | None]
 Verbs = argparse._SubParsersAction  # argparse gives it no public name
@@ -32,6 +33,16 @@ def add_verb(
     verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verb.set_defaults(function=function, resumes=resumes)
     return verb
+
+
+def typed_path(text: str) -> Path:
+    """A path as it was typed; whole where it begins with a dash.
+
+    A relative one would be taken for a flag in every command that is told with it, and pathlib
+    does not keep the ``./`` that helps.
+    """
+    path = Path(text)
+    return path.absolute() if str(path).startswith("-") else path
 
 
 def takes_overrides(

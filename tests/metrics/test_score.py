@@ -10,7 +10,7 @@ from gstalker.data.synthetic import make_synthetic_capture
 from gstalker.errors import BackendMissing, MediaError
 from gstalker.metrics import score as scoring
 from gstalker.metrics.catalogue import METRICS, OF_FILMS
-from gstalker.metrics.protocol import Protocol, Regions, speech_frames
+from gstalker.metrics.protocol import Protocol, Regions, sentence, speech_frames
 from gstalker.metrics.score import Scorer, score
 
 PROTOCOL = Protocol(lpips=False, resamples=100)
@@ -179,8 +179,10 @@ def test_without_a_landmark_detector_pictures_are_scored_all_the_same(capture, m
         raise BackendMissing("mediapipe is not installed.\n  Install it.")
 
     monkeypatch.setattr(scoring, "make_detector", missing)
-    scores = Scorer(capture, np.arange(3), PROTOCOL).score(capture.frame)
+    scorer = Scorer(capture, np.arange(3), PROTOCOL)
+    scores = scorer.score(capture.frame)
     assert scores["psnr_full"]["mean"] == 100
+    assert sentence(scorer.record().as_dict()).count("landmarks: none,") == 1
     assert scores["mouth_corr"] == {"value": "n/a", "reason": "mediapipe is not installed."}
     assert scores["faces_found"]["value"] == "n/a"
 

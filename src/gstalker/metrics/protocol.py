@@ -175,7 +175,7 @@ class Record:
                 "above_chin": f"rows 0 to {regions.above_chin_rows - 1}",
                 "mouth": "mouth_box around the true lips",
             },
-            "landmark_misses": {"truth": self.misses},
+            "landmark_misses": {} if self.detector == "none" else {"truth": self.misses},
         }
 
     def as_dict(self) -> dict[str, object]:

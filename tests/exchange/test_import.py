@@ -325,6 +325,10 @@ AMISS = {
         lambda f: swap(f, "parsing/10.png", "parsing/60.png"),
         r"parsing/10\.png fits (gt|com)_imgs/60\.jpg and not its own picture",
     ),
+    "neighbouring maps exchanged": (
+        lambda f: swap(f, "parsing/49.png", "parsing/50.png"),
+        r"parsing/49\.png fits (gt|com)_imgs/50\.jpg better than its own picture",
+    ),
     "poses exchanged": (exchanged_poses, r"\.lms fits the pose of frame \d+ and not its own"),
     "pictures exchanged": (
         lambda f: swap(f, "ori_imgs/10.jpg", "ori_imgs/60.jpg"),
@@ -422,7 +426,7 @@ def test_one_thing_amiss_is_a_sentence_that_names_it(copied, tmp_path, what):
     "what",
     [
         *("a picture missing", "a map missing", "landmarks exchanged", "maps exchanged"),
-        "neighbouring landmarks exchanged",
+        *("neighbouring landmarks exchanged", "neighbouring maps exchanged"),
     ],
 )
 def test_it_is_named_in_every_layout(copied, tmp_path, layout, what):

@@ -142,3 +142,27 @@ def test_a_torso_picture_covers_the_torso_of_its_own_map():
     covered(body, thin)  # another tool's torsos: no better the other way round
     with pytest.raises(CaptureError, match=r"torso_imgs/0\.png covers the torso of parsing/1\.png"):
         covered(body, [opaque[k] for k in (1, 0, 2, 3)])
+
+
+def test_neighbouring_maps_are_held_to_the_plate():
+    """A person of ten columns goes to the right by ``step``; the plate shows beside her."""
+    columns = np.arange(40)[None]
+
+    def shown(step, noise=0.0):
+        person = np.stack([np.repeat((columns >= k) & (columns < k + 10), 8, 0) for k in (5, step)])
+        grain = np.random.default_rng(0).uniform(0, noise, person.shape)
+        return np.where(person, 60, 0) + grain, ~person
+
+    def held_to(off, free):
+        checks.maps_in_order((7, 8), off, free, "gt_imgs")
+
+    for step in (5, 6, 20):
+        held_to(*shown(step))
+        held_to(*shown(step, noise=50))
+    off, free = shown(6)
+    with pytest.raises(CaptureError, match=r"parsing/7\.png fits gt_imgs/8\.jpg better"):
+        held_to(off, free[::-1])
+    held_to(off[:, :3], free[::-1, :3])  # six pixels tell nothing
+    held_to(0.05 * off, free[::-1])  # nor does a person in the plate's colours
+    both = np.stack([free[1], free[1]])
+    held_to(off, both)  # one is wrong, but not the other's

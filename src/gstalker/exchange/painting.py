@@ -126,6 +126,8 @@ class Painting:
             self.notes["mouth"] = "the inside of the mouth is that of the inner lips' landmarks"
         composed = self.tree.composed
         beside: dict[int, float] = {}
+        grey_plate = _grey(plate)
+        before: tuple[int, np.ndarray, np.ndarray] | None = None
         for i, row in enumerate(classes):
             labels = colours.LABELS[row]
             if dialect == "4-colour":
@@ -140,8 +142,14 @@ class Painting:
             if composed:
                 file = f"{composed}/{i}.jpg"
                 shown = pictures.read(self.tree.folder / file)
-                checks.background_replaced(shown, plate, labels == BACKGROUND, file)
-                beside[i] = checks.beside(shown, plate, labels == BACKGROUND)
+                free = labels == BACKGROUND
+                checks.background_replaced(shown, plate, free, file)
+                beside[i] = checks.beside(shown, plate, free)
+                off = np.abs(_grey(shown) - grey_plate)
+                if before is not None and before[0] == i - 1:
+                    both = np.stack([before[1], off]), np.stack([before[2], free])
+                    checks.maps_in_order((i - 1, i), *both, composed)
+                before = i, off, free
             yield labels
 
         def other(picture: int, silhouette: int) -> float:
@@ -208,6 +216,11 @@ class Painting:
                 lambda i: np.isin(classes[i], (colours.NECK, colours.CLOTH)),
                 lambda i: pictures.read(tree.folder / f"torso_imgs/{i}.png", "RGBA")[..., 3] == 255,
             )
+
+
+def _grey(picture: np.ndarray) -> np.ndarray:
+    """``int16 [H, W]`` of ``uint8 [H, W, 3]``; a jpg keeps its colours more coarsely."""
+    return np.asarray(Image.fromarray(picture).convert("L")).astype(np.int16)
 
 
 def _ruler(points: np.ndarray) -> float:

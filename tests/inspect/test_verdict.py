@@ -12,6 +12,7 @@ from gstalker.blinks import Blinking
 from gstalker.inspect.facts import Facts, Misfit, Sound
 from gstalker.inspect.looks import Looks
 from gstalker.inspect.verdict import judge, prepare_command, verdict
+from gstalker.prepare.tracking import cover
 
 F = 25 * 120
 META = {
@@ -235,6 +236,21 @@ def test_a_known_offset_is_left_to_the_cautions_of_prepare(good: Facts) -> None:
 def test_eyes_that_were_chosen_constant_are_no_fault(good: Facts) -> None:
     still = dataclasses.replace(good, eye=np.ones(F))
     assert judge(dataclasses.replace(still, blinking=Blinking((), 120.0, 1.0, None, 0.0))) == []
+
+
+def test_a_take_that_is_lost_for_its_face_may_be_another_persons(good: Facts) -> None:
+    takes = dataclasses.replace(good, segments=[(0, 75), (75, 150), (150, F)])
+
+    def lost(start: int, stop: int, reason: str = cover.REASON) -> list[str]:
+        told = with_meta(takes, dropped=[{"start": start, "stop": stop, "reason": reason}])
+        return [finding.sentence for finding in judge(told)]
+
+    assert lost(75, 150) == [
+        "Take 2 of 3 (seconds 3.0 to 6.0 of the film) was left out as a whole: its lower face does "
+        "not look like the other takes'. Is it another person's?"
+    ]
+    assert lost(75, 149) == []  # a hand that came and went
+    assert lost(75, 150, "damaged picture: grey") == []
 
 
 def test_names_with_spaces_are_quoted_in_commands(good: Facts) -> None:

@@ -14,7 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from gstalker.data.capture import FPS
 from gstalker.inspect.facts import Facts
+from gstalker.prepare.tracking import cover
 
 Severity = Literal["caution", "fatal"]
 Verdict = Literal["fit to train", "fit with cautions", "not fit"]
@@ -149,6 +151,25 @@ def _drops(facts: Facts) -> list[Finding]:
             f"{facts.dropped_share:.0%} of the frames were dropped, most of them for: {worst}.",
             "cut these stretches out of the video, then: " + other_film(facts),
         )
+    ]
+
+
+def _takes(facts: Facts) -> list[Finding]:
+    """Takes lost as a whole because their face is not the others': two people, or two lights."""
+    unlike = np.zeros(len(facts.usable), bool)
+    for gap in facts.meta["dropped"]:
+        unlike[gap["start"] : gap["stop"]] |= gap["reason"] == cover.REASON
+    return [
+        Finding(
+            "caution",
+            f"Take {number} of {len(facts.segments)} (seconds {start / FPS:.1f} to "
+            f"{stop / FPS:.1f} of the film) was left out as a whole: its lower face does not look "
+            "like the other takes'. Is it another person's?",
+            "give each person a film of their own, or one light to all takes, then: "
+            + other_film(facts),
+        )
+        for number, (start, stop) in enumerate(facts.segments, 1)
+        if unlike[start:stop].all()
     ]
 
 
@@ -343,6 +364,7 @@ def _told(facts: Facts) -> list[Finding]:
 _CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     _length,
     _drops,
+    _takes,
     _size,
     _sharpness,
     _turning,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gstalker.errors import MediaError
-from gstalker.prepare import source, video
+from gstalker.prepare import audio, source, video
 
 pytest.importorskip("cv2")
 
@@ -124,6 +124,13 @@ def _turn_by_quarter(path: Path) -> None:
     at = data.index(still, header)
     data[at : at + len(still)] = quarter
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "-a.mp4", "it's %03d [me]*?.mp4", "grüß dich.mp4"])
+def test_any_file_name_will_do(movie: Movie, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(movie(10, name).parent)
+    assert read(Path(name)).shape == (10, 48, 64, 3)
+    assert len(audio.read(Path(name))) >= 10 * audio.SAMPLES_PER_FRAME
 
 
 def test_a_video_without_sound_is_refused(movie: Movie) -> None:

@@ -101,7 +101,7 @@ def opened(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise MediaError(f"{path} is empty (0 bytes); copy or record it again.")
     try:
-        return av.open(str(path))
+        return av.open(str(path.absolute()))  # 12:30.mp4 is a protocol to FFmpeg
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{path} cannot be read as a video ({reason(error)}).\n"

@@ -65,7 +65,7 @@ def _read(path: Path, start_s: float | None) -> np.ndarray:
     if path.stat().st_size == 0:
         raise MediaError(f"{path} is empty (0 bytes); copy or record it again.")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:  # 12:30.wav is a protocol to FFmpeg
             if not container.streams.audio:
                 raise MediaError(f"{path} has no sound.")
             pieces = list(_pieces(container, start_s))

@@ -43,6 +43,47 @@ def window(b=2, dim=80, seed=0):
     return AudioWindow(features, torch.zeros(b, dtype=torch.long))
 
 
+def leaky(x):
+    return torch.where(x > 0, x, 0.02 * x)
+
+
+def convolved(rows, layer, stride):
+    """Rows ``[L, C]`` under three taps a row, written out."""
+    padded = torch.nn.functional.pad(rows, (0, 0, 1, 1))
+    windows = [padded[k : k + 3] for k in range(0, len(rows), stride)]
+    return torch.stack([torch.einsum("oct,tc->o", layer.weight, w) + layer.bias for w in windows])
+
+
+def coded(net, windows):
+    """A frame's code of its eight windows ``[8, 16, E]``, as AD-NeRF's AudioNet and AudioAttNet."""
+    codes = []
+    for rows in windows:
+        for k in (0, 2, 4, 6):
+            rows = leaky(convolved(rows, net.window[k], 2))
+        first, _, last = net.head
+        codes.append(last.weight @ leaky(first.weight @ rows[0] + first.bias) + last.bias)
+    scores = codes = torch.stack(codes)
+    for k in (0, 2, 4, 6, 8):
+        scores = leaky(convolved(scores, net.attention.scores[k], 1))
+    mixed = net.attention.mix.weight @ scores[:, 0] + net.attention.mix.bias
+    return (mixed.exp() / mixed.exp().sum()) @ codes
+
+
+def test_a_code_is_the_networks_written_out_gradients_included():
+    torch.manual_seed(0)
+    net = AudioNet(29, AudioConfig(code=32, eye_code=0))
+    fit_whitening(net, np.random.default_rng(0).normal(size=(100, 29)).astype(np.float32))
+    heard, weights = window(dim=29), torch.randn(2, 32)
+    codes = net(heard, torch.zeros(2))
+    plain = torch.stack([coded(net, net.whitening(frame)) for frame in heard.features])
+    torch.testing.assert_close(codes, plain)
+    learned = list(net.parameters())
+    ours, theirs = (torch.autograd.grad((c * weights).sum(), learned) for c in (codes, plain))
+    assert len(ours) == 4 * 2 + 2 * 2 + 5 * 2 + 2
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("smooth", [True, False])
 def test_a_code_has_the_size_that_the_config_says(smooth):
     net = AudioNet(80, AudioConfig(smooth=smooth))

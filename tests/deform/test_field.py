@@ -39,8 +39,9 @@ def test_optional_parts_have_the_clouds_shapes():
     assert deltas.sh.shape == (40, 1, 3)
 
 
-def test_the_sum_over_inputs_is_the_mlp_on_their_concatenation():
+def test_the_sum_over_inputs_is_the_mlp_on_their_concatenation_gradients_included():
     module = field()
+    torch.nn.init.normal_(module.out.weight, std=0.1)
     features = module.encode(MEANS)
     joined = torch.cat([features, module.gate(features) * code()], dim=1)
     weight = torch.cat([module.position.weight, module.condition.weight], dim=1)
@@ -50,6 +51,12 @@ def test_the_sum_over_inputs_is_the_mlp_on_their_concatenation():
     torch.testing.assert_close(deltas.means, out[:, :3] * 0.5)
     torch.testing.assert_close(deltas.scales, out[:, 3:6] * 0.5)
     torch.testing.assert_close(deltas.quats, out[:, 6:10] * 0.3)
+    weights, learned = torch.randn(40, 10), list(module.parameters())
+    moved = torch.cat([deltas.means, deltas.scales, deltas.quats], dim=1)
+    plain = out[:, :10] * torch.tensor([0.5] * 6 + [0.3] * 4)
+    ours, theirs = (torch.autograd.grad((m * weights).sum(), learned) for m in (moved, plain))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_without_a_gate_the_code_is_the_same_everywhere():

@@ -100,6 +100,26 @@ def test_twice_the_pose_is_twice_the_movement():
     assert torso(means, torch.zeros(6)).abs().max() == 0
 
 
+def test_the_field_is_its_network_written_out_gradients_included():
+    torch.manual_seed(0)
+    poses = torch.randn(30, 6)
+    means = splats(50).means.float()
+    torso = field(poses)
+    torch.nn.init.normal_(torso.last.weight, std=0.1)
+    strength = (poses[0] / poses.std(0)).clamp(-4, 4) * torso.gain
+    x = torso.encode(means)
+    for layer in (torso.first, torso.second):
+        x = (x @ layer.weight.T + layer.bias).clamp_min(0)
+    numbers = x @ torso.last.weight.T + torso.last.bias  # each pose number's part in each axis
+    plain = torch.stack([numbers[:, 6 * k : 6 * k + 6] @ strength for k in range(3)], dim=1)
+    moved = torso(means, poses[0])
+    torch.testing.assert_close(moved, plain)
+    weights, learned = torch.randn(50, 3), list(torso.parameters())
+    ours, theirs = (torch.autograd.grad((m * weights).sum(), learned) for m in (moved, plain))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_the_field_learns_a_lean_from_poses():
     generator = torch.Generator().manual_seed(3)
     poses = torch.randn(30, 6, generator=generator)

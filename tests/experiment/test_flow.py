@@ -1,11 +1,8 @@
 """From a capture to a talking mp4 and its scores, small: what the commands do, in their order."""
 
-import ast
 import json
 import shutil
 import signal
-import subprocess
-import sys
 
 import av
 import numpy as np
@@ -68,20 +65,6 @@ def test_the_same_config_is_the_same_run_and_is_not_trained_again(run, tiny_capt
     again = train(make_config(run.path.parents[1], tiny_capture))
     assert again.path == run.path
     assert (run.path / "deform" / "model.pt").stat().st_mtime_ns == before
-
-
-def test_a_trained_head_speaks_without_what_only_training_needs(run, tmp_path):
-    """It would cost every start of `gstalker drive` a second or two."""
-    write_wav(tmp_path / "speech.wav", synthetic_voice(0.2, seed=3))
-    code = (
-        "import sys; from gstalker.experiment.drive import drive; drive(*sys.argv[1:]); "
-        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    words = [sys.executable, "-c", code, run.path, tmp_path / "speech.wav", tmp_path / "out.mp4"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert (tmp_path / "out.mp4").stat().st_size > 0
-    loaded = set(ast.literal_eval(done.stdout))
-    assert loaded & {"lightning", "torchmetrics", "scipy", "matplotlib", "torch"} == {"torch"}
 
 
 def test_the_weights_do_not_depend_on_the_number_of_threads(tiny_capture, tmp_path):

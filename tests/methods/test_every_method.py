@@ -1,6 +1,9 @@
 """Every method through the commands that know no methods: sweep, drive, score, table."""
 
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -18,6 +21,8 @@ from ..report.conftest import read_csv
 from ..test_configs import FEW
 
 SMALL = Path(__file__).parents[2] / "configs" / "small"
+HEAVY = {"lightning", "torchmetrics", "scipy", "matplotlib", "torch"}
+"""Of these a head that speaks needs torch alone; the others cost each start seconds."""
 
 
 @pytest.fixture
@@ -30,6 +35,17 @@ def in_this_process(monkeypatch):
             assert cli.main(words[words.index("gstalker") + 1 :]) == 0, trial.name
 
     monkeypatch.setattr(launch, "run_here", run_here)
+
+
+def roots_loaded_to_drive(run, sound, out):
+    """Packages that a process of its own has imported once the head has spoken."""
+    code = (
+        "import sys; from gstalker.cli import main; assert main(['drive', *sys.argv[1:]]) == 0; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    words = [sys.executable, "-c", code, run, sound, "-o", out]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
 
 
 def psnr_of_the_head(path):
@@ -60,7 +76,7 @@ def test_a_method_is_swept_driven_scored_and_put_into_a_table_like_any_other(
     assert len(ours) == 2
     assert ours[0] != ours[1]  # the seed counts
 
-    assert cli.main(["drive", str(runs[0]), "other.wav", "-o", "other.mp4"]) == 0
+    assert roots_loaded_to_drive(runs[0], "other.wav", "other.mp4") & HEAVY == {"torch"}
     films = [(run / "driven" / "speech.mp4", 10) for run in runs]
     for film, frames in [*films, (Path("other.mp4"), 5)]:
         with av.open(str(film)) as container:

@@ -26,6 +26,7 @@ from gstalker.stages.draws import (
 from gstalker.stages.marched_head import MarchConfig, MarchedHead, MarchedHeadConfig, entropy
 from gstalker.stages.marched_lips import MarchedLips, MarchedLipsConfig
 from gstalker.stages.marched_rates import MarchedRates, marched_adam
+from gstalker.stages.trainable import trainable
 from gstalker.types import Camera
 
 GRID = EncoderConfig(levels=4, log2_table=8, base=4, finest=32)
@@ -34,7 +35,7 @@ GRID = EncoderConfig(levels=4, log2_table=8, base=4, finest=32)
 def head(data, steps=20, kind=MarchedHead, field=None, **more):
     torch.manual_seed(0)
     features = data.capture.features("mel")
-    stage = kind(
+    stage = trainable(kind)(
         fit_head_box(data.capture), features.shape[1], data.capture.frame_count, 0,
         field=field or MarchedFieldConfig(encoder=GRID, hidden=16, geometry=8),
         audio=AudioConfig(code=8, eye_code=0),

@@ -20,8 +20,9 @@ from gstalker.gaussians import start
 from gstalker.gaussians.density import DensityConfig
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.render import make_rasterizer
-from gstalker.stages.deform import DeformStage, patch_around
+from gstalker.stages.deform import DeformStage
 from gstalker.stages.handoff import Handoff
+from gstalker.stages.late import patch_around
 from gstalker.stages.settings import DeformConfig, PerceptualConfig, StaticConfig
 from gstalker.stages.static import StaticStage
 

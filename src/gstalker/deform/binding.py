@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from gstalker.deform.blendshapes import Blendshapes
 from gstalker.deform.place import WIDTHS, Changes, Rows
 from gstalker.gaussians.rotations import matrix_to_quat, quat_multiply
+
+if TYPE_CHECKING:
+    from gstalker.deform.blendshapes import Blendshapes
 
 NEAR, FAR = 0.6, 4.0
 """Centimetres from the mesh up to which a Gaussian is held wholly, and from which not at all."""
@@ -49,6 +51,8 @@ class Holds:
 
 def bind(means: Float[Tensor, "N 3"], face: Blendshapes) -> Holds:
     """Bind Gaussians to the nearest triangles of a face at rest."""
+    from scipy.spatial import cKDTree  # a third of a second, which a bound head that speaks saves
+
     points = means.detach().double().numpy()
     corners = face.rest[face.triangles]
     _, near = cKDTree(corners.mean(1)).query(points, k=min(_CANDIDATES, len(corners)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from gstalker.deform.audio import AudioConfig
 from gstalker.methods import StagePlan
 from gstalker.methods.layered import LayeredMethod, fit_head_box, fit_sound, somewhere
 from gstalker.stages.sampled_head import SampledConfig, SampledHead, SampledTorso
+from gstalker.stages.trainable import trainable
 
 
 def _audio() -> AudioConfig:
@@ -41,6 +44,7 @@ class ADNeRF(LayeredMethod):
     """Head and torso; arguments as :class:`LayeredMethod`'s."""
 
     Config = ADNeRFConfig
+    TORSO = SampledTorso
     VALIDATION_FRAMES = 4  # each asks every ray's samples twice, at 128 x 128 pixels for a second
     config: ADNeRFConfig
 
@@ -51,8 +55,8 @@ class ADNeRF(LayeredMethod):
             plans.append(self._plan("torso", self.config.torso.steps, self._torso))
         return plans
 
-    def _head(self, folder: Path) -> SampledHead:
-        head = SampledHead(
+    def _head(self, folder: Path) -> Any:
+        head = trainable(SampledHead)(
             fit_head_box(self.capture), self._feature_dim, self.config.audio, self.config.head
         )
         fit_sound(head.audio, self.capture, self.features, spread=self.config.spread_codes)
@@ -64,6 +68,6 @@ class ADNeRF(LayeredMethod):
         self.files.load(folder / "head" / "model.pt", head)
         return head
 
-    def _empty_torso(self, head: Any) -> SampledTorso:
+    def _empty_torso(self, head: Any, kind: Callable[..., nn.Module]) -> nn.Module:
         first = self.capture.poses[int(self.train_ids[0])]
-        return SampledTorso(head, first, self.config.torso)
+        return kind(head, first, self.config.torso)

@@ -8,18 +8,16 @@ is the speaker's own landmarks and how they move, or an open morphable model, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
-from gstalker.deform import blendshapes
 from gstalker.deform.binding import Binding, bind
-from gstalker.deform.blendshapes import Blendshapes
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.limits import Count, Whole
@@ -29,6 +27,12 @@ from gstalker.stages.model_file import fill, part_of
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.puppet import Puppet, PuppetConfig, PuppetStage, SpeakConfig, SpeakStage
 from gstalker.stages.talking import Body
+from gstalker.stages.trainable import trainable
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from gstalker.deform.blendshapes import Blendshapes
 
 
 @dataclass
@@ -84,6 +88,8 @@ class BlendshapeGaussians(Portrait):
     @cached_property
     def face(self) -> Blendshapes:
         """The speaker's mesh, its shapes, and what was seen in every frame."""
+        from gstalker.deform import blendshapes  # much of scipy, for training alone
+
         config = self.config
         if config.model:
             return blendshapes.from_model(Path(config.model), self.capture, self.train_ids)
@@ -92,25 +98,27 @@ class BlendshapeGaussians(Portrait):
     def _seen(self) -> Tensor:
         return torch.from_numpy(self.face.seen).float()
 
-    def _look(self, folder: Path) -> PuppetStage:
+    def _look(self, folder: Path) -> Any:
         cloud, face = self.first_cloud(self.config.start), self.face
         rest, shapes = (torch.from_numpy(a).float() for a in (face.rest, face.shapes))
         binding = Binding(rest, shapes, bind(cloud.means, face), self.config.own)
         puppet = Puppet(self._body(cloud), binding)
-        return PuppetStage(puppet, self._seen(), self.rasterizer, self.config.look)
+        return trainable(PuppetStage)(puppet, self._seen(), self.rasterizer, self.config.look)
 
-    def _speak(self, folder: Path) -> SpeakStage:
+    def _speak(self, folder: Path) -> Any:
         path = folder / "look" / "model.pt"
         state = self.files.read(path)
         puppet = self._puppet_like(state)
         fill(puppet, part_of(state, "puppet"), path)
-        stage = self._speaking(puppet, self._seen())
+        stage = self._speaking(puppet, self._seen(), trainable(SpeakStage))
         self.fit_whitening(stage.audio)
         return stage
 
-    def _speaking(self, puppet: Puppet, seen: Tensor) -> SpeakStage:
+    def _speaking(
+        self, puppet: Puppet, seen: Tensor, kind: Callable[..., SpeakStage] = SpeakStage
+    ) -> SpeakStage:
         config = self.config.speak
-        return SpeakStage(puppet, seen, self.ears(config.audio), self.rasterizer, config)
+        return kind(puppet, seen, self.ears(config.audio), self.rasterizer, config)
 
     def _puppet_like(self, state: dict[str, Tensor]) -> Puppet:
         """A puppet of the sizes of a state."""

@@ -7,12 +7,13 @@ config: ``configs/er_nerf.yaml`` and ``configs/rad_nerf.yaml``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gstalker.callbacks.average import MovingAverage
+from torch import nn
+
 from gstalker.deform.audio import AudioConfig
 from gstalker.gaussians.rotations import mean_viewmat
 from gstalker.limits import Share
@@ -22,6 +23,7 @@ from gstalker.radiance.marched import MarchedFieldConfig
 from gstalker.stages.marched_head import MarchedHead, MarchedHeadConfig
 from gstalker.stages.marched_lips import MarchedLips, MarchedLipsConfig
 from gstalker.stages.marched_torso import MarchedTorso, MarchedTorsoConfig
+from gstalker.stages.trainable import trainable
 
 
 def _audio() -> AudioConfig:
@@ -53,10 +55,13 @@ class ERNeRF(LayeredMethod):
     """Head, lips and torso; arguments as :class:`LayeredMethod`'s."""
 
     Config = ERNeRFConfig
+    TORSO = MarchedTorso
     config: ERNeRFConfig
 
     def stages(self) -> Sequence[StagePlan]:
         """Head, then lips and torso where the config has them."""
+        from gstalker.callbacks.average import MovingAverage
+
         config = self.config
         planned: list[tuple[str, int, Any]] = [("head", config.head.steps, self._head)]
         if config.lips is not None:
@@ -65,14 +70,16 @@ class ERNeRF(LayeredMethod):
             planned.append(("torso", config.torso.steps, self._torso))
         return [self._plan(*plan, MovingAverage(config.average)) for plan in planned]
 
-    def _head(self, folder: Path) -> MarchedHead:
-        head = MarchedHead(fit_head_box(self.capture), *self._sizes(), **self._parts())
+    def _head(self, folder: Path) -> Any:
+        box = fit_head_box(self.capture)
+        head = trainable(MarchedHead)(box, *self._sizes(), **self._parts())
         fit_sound(head.audio, self.capture, self.features, spread=self.config.spread_codes)
         return head
 
-    def _lips(self, folder: Path) -> MarchedLips:
+    def _lips(self, folder: Path) -> Any:
         assert self.config.lips is not None
-        lips = MarchedLips(somewhere(), *self._sizes(), **self._parts(), polish=self.config.lips)
+        made = trainable(MarchedLips)
+        lips = made(somewhere(), *self._sizes(), **self._parts(), polish=self.config.lips)
         self.files.load(folder / "head" / "model.pt", lips)
         return lips
 
@@ -82,9 +89,9 @@ class ERNeRF(LayeredMethod):
         self.files.load(folder / last / "model.pt", head)
         return head
 
-    def _empty_torso(self, head: Any) -> MarchedTorso:
+    def _empty_torso(self, head: Any, kind: Callable[..., nn.Module]) -> nn.Module:
         rest = mean_viewmat(self.capture.poses[self.train_ids])
-        return MarchedTorso(head, rest, self.capture.frame_count, self.config.torso)
+        return kind(head, rest, self.capture.frame_count, self.config.torso)
 
     def _sizes(self) -> tuple[int, int, int]:
         return self._feature_dim, self.capture.frame_count, int(self.train_ids[0])

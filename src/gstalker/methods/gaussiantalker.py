@@ -8,14 +8,11 @@ lets each place attend to sound, eyes and camera, and changes every attribute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
-
-from gstalker.callbacks.curriculum import DrawInOrder
-from gstalker.callbacks.density import Densification
 from gstalker.deform.crossattention import CrossConfig, Planes
 from gstalker.deform.torso import TorsoConfig
 from gstalker.gaussians.cloud import GaussianCloud
@@ -27,6 +24,10 @@ from gstalker.stages.crossfield import CanonicalStage, CrossStageConfig, FineCon
 from gstalker.stages.model_file import fill, part_of
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.talking import Body
+from gstalker.stages.trainable import trainable
+
+if TYPE_CHECKING:
+    import lightning as L
 
 
 @dataclass
@@ -68,6 +69,9 @@ class GaussianTalker(Portrait):
 
     def stages(self) -> Sequence[StagePlan]:
         """Coarse, fine."""
+        from gstalker.callbacks.curriculum import DrawInOrder
+        from gstalker.callbacks.density import Densification
+
         coarse, fine = self.config.coarse, self.config.fine
         growing = [] if coarse.densify is None else [Densification(coarse.densify)]
         many = [DrawInOrder(frames_per_step=fine.frames_per_step)]
@@ -87,13 +91,14 @@ class GaussianTalker(Portrait):
         stage.deaf = silent
         return StagePerformer(stage, self.device)
 
-    def _coarse(self, folder: Path) -> CanonicalStage:
+    def _coarse(self, folder: Path) -> Any:
         config = self.config
         body, planes = self._canonical(self.first_cloud(config.coarse.start))
-        return CanonicalStage(body, planes, self.rasterizer, config.cross, config.coarse)
+        made = trainable(CanonicalStage)
+        return made(body, planes, self.rasterizer, config.cross, config.coarse)
 
-    def _fine(self, folder: Path) -> FineStage:
-        stage = self._empty_fine()
+    def _fine(self, folder: Path) -> Any:
+        stage = self._empty_fine(trainable(FineStage))
         path = folder / "coarse" / "model.pt"
         state = self.files.read(path)
         for name, part in (("body", stage.body), ("planes", stage.planes)):
@@ -101,11 +106,11 @@ class GaussianTalker(Portrait):
         self.fit_whitening(stage.audio)
         return stage
 
-    def _empty_fine(self) -> FineStage:
+    def _empty_fine(self, kind: Callable[..., FineStage] = FineStage) -> FineStage:
         config = self.config
         body, planes = self._canonical(GaussianCloud.empty(config.coarse.start.sh_degree))
         audio = self.ears(config.fine.audio)
-        return FineStage(body, planes, audio, self.rasterizer, config.cross, config.fine)
+        return kind(body, planes, audio, self.rasterizer, config.cross, config.fine)
 
     def _canonical(self, cloud: GaussianCloud) -> tuple[Body, Planes]:
         body = Body(cloud, self.rest_viewmat, self.poses, self.config.torso)

@@ -10,12 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gstalker.data.capture import HEAD, Capture
 from gstalker.data.dataset import FrameDataset
@@ -25,7 +24,11 @@ from gstalker.methods import Performer, StagePlan
 from gstalker.rays.box import HeadBox, fit_box
 from gstalker.stages.model_file import ModelFiles
 from gstalker.stages.ray_performer import RayPerformer
+from gstalker.stages.trainable import trainable
 from gstalker.types import AudioWindow
+
+if TYPE_CHECKING:
+    import lightning as L
 
 LOOKED_AT = 24
 """Training frames, evenly spread, that the box is fitted to."""
@@ -47,6 +50,8 @@ class LayeredMethod(ABC):
         ConfigError: a rasterizer was asked for by name, or the eyes twice.
     """
 
+    TORSO: Callable[..., nn.Module]
+    """Its last stage, where its config has one."""
     VERSION = 1
     VALIDATION_FRAMES = 32
     """Of its stages; see :class:`StagePlan`."""
@@ -80,20 +85,20 @@ class LayeredMethod(ABC):
         """The trained head and torso; ``silent``: with the mean code of the training part."""
         stage = self._trained_head(folder)
         if self.config.torso is not None:
-            stage = self._empty_torso(stage)
+            stage = self._empty_torso(stage, self.TORSO)
             self.files.load(folder / "torso" / "model.pt", stage)
         return RayPerformer(stage, self.device, silent=silent)
 
     @abstractmethod
-    def _trained_head(self, folder: Path) -> L.LightningModule:
+    def _trained_head(self, folder: Path) -> nn.Module:
         """The head as the last stage that trains it left it."""
 
     @abstractmethod
-    def _empty_torso(self, head: Any) -> L.LightningModule:
-        """A torso to be trained with a trained head."""
+    def _empty_torso(self, head: Any, kind: Callable[..., nn.Module]) -> nn.Module:
+        """A torso of a kind, to be trained with a trained head or to be filled."""
 
-    def _torso(self, folder: Path) -> L.LightningModule:
-        return self._empty_torso(self._trained_head(folder))
+    def _torso(self, folder: Path) -> Any:
+        return self._empty_torso(self._trained_head(folder), trainable(self.TORSO))
 
     def _plan(
         self, name: str, steps: int, build: Callable[[Path], L.LightningModule], *beside: L.Callback

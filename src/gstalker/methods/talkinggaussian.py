@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import numpy as np
 import torch
 
 from gstalker import face as layouts
-from gstalker.callbacks.curriculum import DrawInOrder
-from gstalker.callbacks.density import Densification
 from gstalker.data.capture import HEAD, MOUTH, TORSO
-from gstalker.data.curriculum import Lesson
 from gstalker.deform.attended import AttendedConfig, middle
 from gstalker.deform.field import EncoderConfig
 from gstalker.deform.torso import TorsoConfig
-from gstalker.gaussians import start
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.gaussians.density import DensityConfig
 from gstalker.limits import Amount, Count, Degree
@@ -36,9 +32,16 @@ from gstalker.stages.fusion import FusionConfig, FusionStage
 from gstalker.stages.model_file import fill
 from gstalker.stages.performer import StagePerformer
 from gstalker.stages.talking import Body
+from gstalker.stages.trainable import trainable
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from gstalker.data.curriculum import Lesson
 
 log = logging.getLogger(__name__)
 
+Branches = Callable[..., BranchStage]
 WIDEST = (0.9, 1.0)
 """Window of the mouth's first lesson: the frames in which it is widest open."""
 
@@ -114,11 +117,17 @@ class TalkingGaussian(Portrait):
 
     def stages(self) -> Sequence[StagePlan]:
         """Face, mouth, fuse."""
+        from gstalker.callbacks.curriculum import DrawInOrder
+        from gstalker.callbacks.density import Densification
+
+        def growing(density: DensityConfig | None) -> list[L.Callback]:
+            return [] if density is None else [Densification(density)]
+
         config = self.config
-        beside_face: list[L.Callback] = _growing(config.face.densify)
+        beside_face: list[L.Callback] = growing(config.face.densify)
         if config.face.incremental:
             beside_face.append(DrawInOrder(self._face_lessons()))
-        beside_mouth: list[L.Callback] = _growing(config.mouth.densify)
+        beside_mouth: list[L.Callback] = growing(config.mouth.densify)
         if config.mouth.incremental:
             beside_mouth.append(DrawInOrder(self._mouth_lessons()))
         face, mouth, fuse = config.face.steps, config.mouth.steps, config.fuse.steps
@@ -143,33 +152,36 @@ class TalkingGaussian(Portrait):
 
     # ------------------------------------------------------------------ branches
 
-    def _face(self, folder: Path) -> BranchStage:
-        stage = self._face_branch(self.first_cloud(self.config.face.start))
+    def _face(self, folder: Path) -> Any:
+        cloud = self.first_cloud(self.config.face.start)
+        stage = self._face_branch(cloud, trainable(BranchStage))
         self.fit_whitening(stage.audio)
         return stage
 
-    def _mouth(self, folder: Path) -> BranchStage:
+    def _mouth(self, folder: Path) -> Any:
+        from gstalker.gaussians import start  # much of scipy
+
         config = self.config.mouth
         cloud = start.random_cloud(
             config.max_gaussians, self._lips(), reach=1.0, sh_degree=config.sh_degree
         )
-        stage = self._mouth_branch(cloud)
+        stage = self._mouth_branch(cloud, trainable(BranchStage))
         self.fit_whitening(stage.audio)
         return stage
 
-    def _face_branch(self, cloud: GaussianCloud) -> BranchStage:
+    def _face_branch(self, cloud: GaussianCloud, kind: Branches = BranchStage) -> BranchStage:
         body = Body(cloud, self.rest_viewmat, self.poses, self.config.face.torso)
         centre = middle(torch.from_numpy(self.capture.mesh))
         config = self.config.face
-        return BranchStage(
+        return kind(
             body, self.ears(config.audio), centre, self.rasterizer, config, self.mask, (TORSO, HEAD)
         )
 
-    def _mouth_branch(self, cloud: GaussianCloud) -> BranchStage:
+    def _mouth_branch(self, cloud: GaussianCloud, kind: Branches = BranchStage) -> BranchStage:
         body = Body(cloud, self.rest_viewmat, self.poses)
         centre = middle(torch.from_numpy(self.capture.mesh))
         config = self.config.mouth
-        return BranchStage(
+        return kind(
             body, self.ears(config.audio), centre, self.rasterizer, config, self.mask, (MOUTH,)
         )
 
@@ -181,6 +193,8 @@ class TalkingGaussian(Portrait):
         return capture.mesh[vertices[list(layouts.layout(name).lips)]]
 
     def _face_lessons(self) -> list[Lesson]:
+        from gstalker.data.curriculum import Lesson
+
         config, capture = self.config.face, self.capture
         first, second = (0.0, 0.3), (0.7, 1.0)
         warm, most = config.warm_steps, int(0.8 * config.steps)
@@ -190,6 +204,8 @@ class TalkingGaussian(Portrait):
         ]
 
     def _mouth_lessons(self) -> list[Lesson]:
+        from gstalker.data.curriculum import Lesson
+
         config, mouth = self.config.mouth, self.capture.mouth
         return [
             Lesson(0, config.warm_steps, mouth, WIDEST, WIDEST),
@@ -198,7 +214,7 @@ class TalkingGaussian(Portrait):
 
     # ------------------------------------------------------------------ fusion
 
-    def _fused(self, folder: Path) -> FusionStage:
+    def _fused(self, folder: Path) -> Any:
         branches = []
         for name, make, degree in (
             ("face", self._face_branch, self.config.face.start.sh_degree),
@@ -207,7 +223,7 @@ class TalkingGaussian(Portrait):
             path = folder / name / "model.pt"
             branches.append(make(GaussianCloud.empty(degree)))
             fill(branches[-1], self.files.read(path), path)
-        return FusionStage(branches[0], branches[1], self.config.fuse)
+        return trainable(FusionStage)(branches[0], branches[1], self.config.fuse)
 
     def _leave(self, stage: L.LightningModule, folder: Path) -> None:
         if isinstance(stage, FusionStage):
@@ -217,7 +233,3 @@ class TalkingGaussian(Portrait):
         log.info("%d Gaussians had learned the green backdrop and went", stage.drop_green())
         name = "mouth" if MOUTH in stage.shows else "face"
         return self.files.save(folder / name / "model.pt", stage)
-
-
-def _growing(config: DensityConfig | None) -> list[L.Callback]:
-    return [] if config is None else [Densification(config)]

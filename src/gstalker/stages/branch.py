@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.deform.attended import AttendedConfig, AttendedField
@@ -26,6 +25,9 @@ from gstalker.stages.optim import Fall, decaying, evenly, named_adam
 from gstalker.stages.settings import CloudRates, PerceptualConfig
 from gstalker.stages.talking import Body, TalkingStage, ears
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 GREEN = (0.0, 1.0, 0.0)
 """Behind what a branch draws while it is trained; no person has it."""
@@ -190,10 +192,6 @@ class BranchStage(TalkingStage):
                 loss = loss + config.attention_weight * _within(seen, at, batch.mouth_box[0])
         loss = loss + self._patch(render.image, truth, batch, self.global_step)
         return {"loss": loss, "render": render}
-
-    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
-        """Keep the cloud's colours displayable."""
-        self.cloud.limit_colors()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam for each tensor of the cloud, AdamW for each network, as groups of one."""

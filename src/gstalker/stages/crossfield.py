@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from gstalker.deform.audio import AudioConfig, AudioNet
@@ -25,6 +24,9 @@ from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.settings import CloudRates, PerceptualConfig
 from gstalker.stages.talking import Body, TalkingStage, ears, with_colours
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 _CM_PER_M = 100.0
 _MOVED = ("means", "scales", "quats", "opacities")
@@ -146,10 +148,6 @@ class _CrossStage(TalkingStage):
         )
         shares = {"means": rates.final_means} | dict.fromkeys(held, rates.final_motion)
         return decaying(adam, self.config.steps, shares)
-
-    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
-        """Keep the cloud's colours displayable."""
-        self.cloud.limit_colors()
 
 
 class CanonicalStage(_CrossStage):

@@ -6,19 +6,18 @@ code; the others ask the pose field. The cloud itself goes on learning, slowly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.fuse import fused
 from gstalker.stages.handoff import Handoff
 from gstalker.stages.heads import DeformHead
+from gstalker.stages.late import LatePatch
 from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.settings import DeformConfig
 from gstalker.types import FrameBatch
@@ -55,8 +54,7 @@ class DeformStage(DeformHead, L.LightningModule):
             torso=config.torso,
         )
         self._loss = l1_dssim
-        # In a tuple, so that it is no part of the module: it is never trained and never stored.
-        self._lpips: tuple[LPIPS, ...] = () if config.perceptual is None else (LPIPS(),)
+        self._patch = LatePatch(config.perceptual, config.steps)
 
     def fuse(self, backend: str = "inductor") -> DeformStage:
         """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""
@@ -82,11 +80,8 @@ class DeformStage(DeformHead, L.LightningModule):
             still = self.config.still_weight * moved.square().sum(1).mean()
             terms["still"] = still.detach()
             loss = loss + still
-        late = self.config.perceptual
-        if late is not None and self.global_step >= late.start_share * self.config.steps:
-            patch = patch_around(batch.mouth_box[0].tolist(), late.side, picture.shape[1:3])
-            lpips = self._lpips[0].to(picture.device)
-            perceived = late.weight * lpips(picture[patch], batch.image[patch]).mean()
+        if self._patch.begun(self.global_step):
+            perceived = self._patch(picture, batch.image, batch, self.global_step)
             terms["lpips"] = perceived.detach()
             loss = loss + perceived
         return {"loss": loss, "render": render, "terms": terms}
@@ -119,20 +114,3 @@ class DeformStage(DeformHead, L.LightningModule):
             if parameters:
                 groups[name], named[name] = parameters, rate
         return decaying(named_adam(groups, named), self.config.steps, self.config.final_rate_share)
-
-
-def patch_around(
-    box: Sequence[int], side: int, size: Sequence[int]
-) -> tuple[slice, slice, slice, slice]:
-    """Index of a square patch of pictures ``[B, H, W, 3]`` around a box, moved inside of them.
-
-    Args:
-        box: x0, y0, x1, y1.
-        side: of the patch; smaller where the picture is, not below what LPIPS can see.
-        size: H and W.
-    """
-    height, width = size
-    side = max(min(side, height, width), LEAST_SIDE)
-    x = min(max((box[0] + box[2] - side) // 2, 0), max(width - side, 0))
-    y = min(max((box[1] + box[3] - side) // 2, 0), max(height - side, 0))
-    return slice(None), slice(y, y + side), slice(x, x + side), slice(None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.gaussians.cloud import GaussianCloud
@@ -19,6 +18,9 @@ from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.settings import PerceptualConfig
 from gstalker.stages.talking import TalkingStage
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 
 @dataclass

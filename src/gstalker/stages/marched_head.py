@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from gstalker.data.capture import HEAD
@@ -28,6 +27,9 @@ from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.stages.optim import decaying
 from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 CHUNK = 2**15
 """Rays of a finished picture that are followed together."""

@@ -7,21 +7,23 @@ a patch anywhere. The grid of occupied cells stays as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.limits import Amount, Count, Share, Whole
 from gstalker.losses.perceptual import LEAST_SIDE, LPIPS
-from gstalker.stages.deform import patch_around
 from gstalker.stages.draws import step_generator
+from gstalker.stages.late import patch_around
 from gstalker.stages.marched_head import MarchedHead, pixels_of
 from gstalker.stages.marched_rates import marched_adam
 from gstalker.stages.optim import decaying
 from gstalker.types import FrameBatch
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 
 @dataclass

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from gstalker.limits import Amount, Count, Share
@@ -20,6 +19,9 @@ from gstalker.stages.marched_rates import MarchedRates, marched_adam
 from gstalker.stages.optim import decaying
 from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 
 @dataclass

@@ -7,12 +7,14 @@ One optimizer, because with several Lightning counts every one of them in ``glob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 USUAL_BETAS = (0.9, 0.999)
 """Adam's own (Kingma and Ba 2015), which 3DGS keeps."""

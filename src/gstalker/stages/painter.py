@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import lightning as L
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gstalker.stages.heads import cameras
 from gstalker.types import AudioWindow, Camera, FrameBatch
 
 
-class Painter(L.LightningModule, ABC):
-    """Hears frames, and paints them one by one."""
+class Painter(nn.Module, ABC):
+    """Hears frames, and paints them one by one; :func:`trainable` makes it learn."""
+
+    global_step: int
+    """Optimizer steps so far, which Lightning counts."""
 
     @abstractmethod
     def listen(self, audio: AudioWindow, eye: Float[Tensor, " B"]) -> Float[Tensor, "B A"]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from gstalker.deform.audio import AudioConfig, AudioNet
@@ -18,13 +17,12 @@ from gstalker.limits import Amount, Count, Share
 from gstalker.losses.photometric import l1_dssim
 from gstalker.render import Rasterizer
 from gstalker.stages.optim import decaying, named_adam
-from gstalker.stages.settings import CloudRates
+from gstalker.stages.settings import CloudRates, slow_rates
 from gstalker.stages.talking import Body, TalkingStage, with_colours
 from gstalker.types import AudioWindow, Camera, FrameBatch, Splats
 
-
-def _slow_rates() -> CloudRates:
-    return CloudRates(means=2e-4, scales=1e-3, quats=5e-4, opacities=3e-3, sh=3.5e-3, follow=5e-4)
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 
 @dataclass
@@ -70,7 +68,7 @@ class SpeakConfig(PuppetConfig):
     amount_weight: Amount = 1.0
     """Of the mean squared displacement, in square centimetres, between the blendshapes that are
     heard and those that were seen."""
-    rates: PuppetRates = dataclasses.field(default_factory=lambda: PuppetRates(_slow_rates()))
+    rates: PuppetRates = dataclasses.field(default_factory=lambda: PuppetRates(slow_rates()))
     """Learning rates; the cloud's are a tenth of the first stage's."""
 
 
@@ -158,10 +156,6 @@ class PuppetStage(TalkingStage):
     def misheard(self, code: Tensor, batch: FrameBatch) -> Tensor:
         """What a code adds to the loss; here nothing, it is what was seen."""
         return code.new_zeros(())
-
-    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
-        """Keep the cloud's colours displayable."""
-        self.cloud.limit_colors()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One Adam: a group per tensor of the cloud, one per network."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from gstalker.data.capture import HEAD
@@ -28,6 +27,9 @@ from gstalker.stages.optim import decaying, named_adam
 from gstalker.stages.painter import Painter
 from gstalker.stages.sampled import CoarseToFine, SamplingConfig
 from gstalker.types import AudioWindow, Camera, FrameBatch
+
+if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 POSE_OCTAVES = 3
 """Of the pose's numbers that the torso is told (released code)."""

@@ -46,7 +46,8 @@ class StaticConfig:
     """Of every learning rate, at the last step."""
 
 
-def _slow_rates() -> CloudRates:
+def slow_rates() -> CloudRates:
+    """Of a cloud that has been learned and goes on learning slowly; about a tenth of the first."""
     return CloudRates(means=2e-4, scales=1e-3, quats=5e-4, opacities=3e-3, sh=3.5e-3, follow=5e-4)
 
 
@@ -54,7 +55,7 @@ def _slow_rates() -> CloudRates:
 class DeformRates:
     """Adam's initial learning rates of stage two."""
 
-    cloud: CloudRates = dataclasses.field(default_factory=_slow_rates)
+    cloud: CloudRates = dataclasses.field(default_factory=slow_rates)
     """Of the cloud, about a tenth of stage one's."""
     encoder: Amount = 5e-3
     """Of the hash tables (TalkingGaussian)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -131,10 +132,14 @@ class TalkingStage(Painter):
         """One frame (B = 1) over a picture."""
         return self.render(camera, code, background).image[0]
 
+    def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
+        """Keep the cloud's colours displayable."""
+        self.cloud.limit_colors()
+
     @torch.no_grad()
     def remember_silence(self, batches: list[FrameBatch]) -> None:
         """Keep the mean code of some training frames, for the control without sound."""
-        heard = [b.to(self.device) for b in batches]
+        heard = [b.to(self.silence.device) for b in batches]
         self.silence.copy_(torch.cat([self.hear(b.audio, b.eye) for b in heard]).mean(0))
 
 

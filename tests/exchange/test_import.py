@@ -281,6 +281,10 @@ def mirrored_pose(content):
 BLUE, BLACK, WHITE = (0, 0, 255), (0, 0, 0), (255, 255, 255)
 AMISS = {
     "a picture missing": (no("ori_imgs/30.jpg"), r"ori_imgs/30\.jpg is missing"),
+    "a picture that does not follow": (
+        copy("ori_imgs/99.jpg", "ori_imgs/777.jpg"),
+        r"ori_imgs/777\.jpg does not follow 99\.jpg: it is extra or misnumbered",
+    ),
     "landmarks missing": (no("ori_imgs/30.lms"), r"img_id 30 has a pose, but no ori_imgs/30\.lms"),
     "a map missing": (no("parsing/30.png"), r"parsing/30\.png is missing"),
     "a composed picture missing": (no("gt_imgs/30.jpg"), r"gt_imgs/30\.jpg is missing"),

@@ -104,11 +104,7 @@ def scan(folder: Path) -> Tree:
     place = "ori_imgs" if len(filmed) else "gt_imgs"
     if len(whole) == 0:
         raise CaptureError(f"{folder} has neither ori_imgs/*.jpg nor gt_imgs/*.jpg.")
-    hole = np.flatnonzero(whole != np.arange(len(whole)))
-    if len(hole):
-        raise CaptureError(
-            f"{place}/{hole[0]}.jpg is missing: the pictures go on with {whole[hole[0]]}.jpg."
-        )
+    _refuse_holes(place, whole)
     tree = Tree(
         folder,
         len(whole),
@@ -253,3 +249,16 @@ def _check_sizes(tree: Tree, place: str) -> None:
             raise CaptureError(
                 f"{name} is {found[0]}x{found[1]}, {place}/0.jpg is {wanted[0]}x{wanted[1]}."
             )
+
+
+def _refuse_holes(place: str, whole: np.ndarray) -> None:
+    """Raise where the numbers of the pictures do not go on by one from 0."""
+    hole = np.flatnonzero(whole != np.arange(len(whole)))
+    if len(hole) == 1 and len(whole) > 1:
+        raise CaptureError(
+            f"{place}/{whole[-1]}.jpg does not follow {whole[-2]}.jpg: it is extra or misnumbered."
+        )
+    if len(hole):
+        raise CaptureError(
+            f"{place}/{hole[0]}.jpg is missing: the pictures go on with {whole[hole[0]]}.jpg."
+        )

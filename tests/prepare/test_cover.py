@@ -74,3 +74,15 @@ def test_light_that_drifts_is_not_a_hand():
 def test_no_frames_are_no_flags():
     pictures, points = filmed(1)
     assert covered(pictures.__getitem__, points, np.zeros(0, int)).shape == (0,)
+
+
+def test_a_hand_does_not_go_away_for_a_moment():
+    def held(back):
+        pictures, points = filmed()
+        for k in [*range(6, 10), *range(back, back + 4)]:
+            x, y = points[k, CHIN].astype(int)
+            pictures[k, y - 35 : y + 5, x - 20 : x + 20] = 20
+        return np.flatnonzero(flags_of(pictures, points)).tolist()
+
+    assert held(13) == list(range(6, 17))
+    assert held(15) == [6, 7, 8, 9, 15, 16, 17, 18]

@@ -47,3 +47,18 @@ def test_a_long_silence_is_named_with_its_times() -> None:
     samples = voice()
     samples[3 * 16_000 : 7 * 16_000] = 0
     assert said(samples) == []
+
+
+def test_sound_that_begins_late_or_ends_early_is_named_however_short_the_gap() -> None:
+    samples = voice()
+    samples[:8_000], samples[-16_000:] = 0, 0
+    assert said(samples) == ["no sound from 0.0 to 0.5 s", "no sound from 11.0 to 12.0 s"]
+    samples = voice()
+    samples[-1_600:] = 0  # what an encoder leaves
+    assert said(samples) == []
+
+
+def test_a_long_silence_at_the_end_is_named_once() -> None:
+    samples = voice()
+    samples[6 * 16_000 :] = 0
+    assert said(samples) == ["no sound from 6.0 to 12.0 s"]

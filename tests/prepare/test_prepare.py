@@ -19,6 +19,7 @@ from gstalker.errors import BackendMissing, CaptureError, ConfigError, MediaErro
 from gstalker.experiment.movie import MovieWriter
 from gstalker.prepare import PrepareConfig, prepare, source, video
 from gstalker.prepare.audio import reading
+from gstalker.prepare.recipe import Recipe
 from gstalker.prepare.steps import WORK
 from gstalker.prepare.tracking import landmarks
 
@@ -47,6 +48,27 @@ def finished(models: Path, may: Path, tmp_path_factory: pytest.TempPathFactory) 
 def written(folder: Path) -> dict[str, int]:
     """When each file was written."""
     return {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file()}
+
+
+def test_a_face_that_is_not_there_leaves_no_folder_behind(may: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="face=3 was asked for"):
+        prepare(may, tmp_path / "capture", replace(SMALL, face=3))
+    assert not (tmp_path / "capture").exists()
+
+
+def test_a_wrong_openface_file_is_refused_before_any_work(may: Path, tmp_path: Path) -> None:
+    short = tmp_path / "au.csv"
+    short.write_text("frame, success, AU45_r\n1, 1, 0.1\n")
+    out = tmp_path / "capture"
+    out.mkdir()
+    with pytest.raises(MediaError, match="has 1 rows, but the video has 125 frames"):
+        prepare(may, out, replace(SMALL, eye=str(short)))
+    assert not list(out.iterdir())
+
+
+def test_the_command_that_moves_the_sound_leaves_foreign_features_out(may: Path) -> None:
+    told = Recipe(may, Path("out"), replace(SMALL, audio_features="ds.npy")).mend_command
+    assert told == f"gstalker prepare {may} out max_side=256 --fix-sync"
 
 
 def test_a_video_becomes_a_capture(finished: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -134,7 +135,7 @@ def test_any_file_name_will_do(movie: Movie, monkeypatch: pytest.MonkeyPatch, na
 
 
 def test_a_video_without_sound_is_refused(movie: Movie) -> None:
-    with pytest.raises(MediaError, match="has no sound"):
+    with pytest.raises(MediaError, match="has no sound.*\n.*ffmpeg -i .*a.mp4 -i SOUND.wav"):
         source.probe(movie(5, sound=False))
 
 
@@ -148,6 +149,8 @@ def test_files_that_are_no_video_are_refused_in_a_sentence(tmp_path: Path) -> No
         source.probe(text)
     with pytest.raises(MediaError, match="there is no video"):
         source.probe(tmp_path / "nothing.mp4")
+    with pytest.raises(MediaError, match=r"is a folder; name the video in it.\n.*gstalker import"):
+        source.probe(tmp_path)
 
 
 def test_a_video_that_was_cut_off_is_refused(tmp_path: Path, movie: Movie) -> None:
@@ -159,7 +162,7 @@ def test_a_video_that_was_cut_off_is_refused(tmp_path: Path, movie: Movie) -> No
     # The index in front, as for the web: the file opens, but most frames are missing.
     early = tmp_path / "early.mp4"
     early.write_bytes(_index_first(whole)[: len(whole) * 6 // 10])
-    with pytest.raises(MediaError, match="ends early"):
+    with pytest.raises(MediaError, match=r"ends early(.*\n)+.*ffmpeg -i .*early.mp4 whole.mp4"):
         source.probe(early)
 
 
@@ -200,3 +203,43 @@ def test_a_video_of_full_colour_is_read_as_it_was_packed(tmp_path: Path) -> None
     found = source.probe(path, with_sound=False)
     shown = np.stack(list(video.pictures(found, video.whole_view(found, 48), range(5))))
     assert np.abs(shown.astype(int) - frames).mean() < 2
+
+
+def test_an_ordinary_video_has_nothing_to_be_told_of(movie: Movie) -> None:
+    assert source.cautions(movie(5)) == []
+
+
+def test_two_sound_tracks_are_told_with_the_command_for_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "two tracks.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        tracks = [container.add_stream("aac", rate=16_000, layout="mono") for _ in range(2)]
+        picture = np.zeros((48, 64, 3), np.uint8)
+        for k in range(5):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = k
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for track in tracks:
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            sound.sample_rate = 16_000
+            container.mux(track.encode(sound))
+            container.mux(track.encode(None))
+    (told,) = source.cautions(path)
+    assert told["what"] == "there are 2 sound tracks; the first one is taken"
+    assert f"ffmpeg -i '{path}' -map 0:v:0 -map 0:a:1 " in told["do"]
+
+
+def test_interlaced_pictures_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "fields.mpg"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, options={"flags": "+ildct+ilme"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for k in range(5):
+            picture = np.full((64, 64, 3), 40 * k, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    (told,) = source.cautions(path)
+    assert "interlaced" in told["what"]
+    assert f"ffmpeg -i {path} -vf bwdif " in told["do"]

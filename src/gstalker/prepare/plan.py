@@ -25,7 +25,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
     c, kinds = recipe.config, recipe.feature_kinds
     faces = files.sha256(models[FACES])
     return [
-        Step("audio", 2, (f"{WORK}/audio.wav", f"{WORK}/audio.json"), do.audio),
+        Step("audio", 3, (f"{WORK}/audio.wav", f"{WORK}/audio.json"), do.audio),
         Step(
             "view",
             2,
@@ -57,7 +57,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         ),
         Step(
             "track",
-            8,
+            9,
             (
                 *("poses.npy", "poses_raw.npy", "mesh.npy", "mouth.npy"),
                 *(["expressions.npy"] if recipe.face_model else []),

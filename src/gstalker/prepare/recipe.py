@@ -23,7 +23,7 @@ from gstalker.prepare.expectation import expect
 from gstalker.prepare.parallel import worker_count
 from gstalker.prepare.parsers import FaceParser, make_parser
 from gstalker.prepare.plan import FACE_MODEL, FACES, plan
-from gstalker.prepare.source import Source, probe
+from gstalker.prepare.source import Source, cautions, probe
 from gstalker.prepare.steps import WORK, Book
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Recipe:
         with steps.alone(self.out):
             try:
                 return self._work(models, redo)
-            except MediaError:
+            except (MediaError, ConfigError):  # the file or a choice about it, such as whose face
                 if began_empty:
                     self._clear()
                 raise
@@ -156,11 +156,17 @@ class Recipe:
 
     @property
     def mend_command(self) -> str:
-        """What to type so that the sound is moved to the lips, all other choices kept."""
-        chosen = [f"{name}={value}" for name, value in self._choices().items()]
-        return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen]) + (
-            " --fix-sync"
-        )
+        """What to type so that the sound is moved to the lips, all other choices kept.
+
+        But for features that another program made: they would not move with it.
+        """
+        return self._command(audio_features="") + " --fix-sync"
+
+    def _command(self, **instead: Any) -> str:
+        """What to type to prepare it again, some choices made otherwise or, if empty, left out."""
+        words = {**self._choices(), **instead}
+        chosen = [f"{name}={value}" for name, value in words.items() if value != ""]
+        return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen])
 
     def _choices(self) -> dict[str, Any]:
         """What was chosen otherwise than by default; the sound's place is told beside it."""
@@ -194,6 +200,8 @@ class Recipe:
                 "  Leave out --fix-sync, or leave out audio_features."
             )
         eyes.check(self.config.eye)
+        if self.config.eye not in eyes.NAMES:
+            eyes.read_openface(Path(self.config.eye), self.frame_count)
         _ = self.parser.identity()
         if self.face_model is not None:
             morphable.read(self.face_model, canonical.vertices(weights.find(FACES)))
@@ -334,14 +342,16 @@ class Recipe:
 
     def _cautions(self) -> list[dict[str, str]]:
         """What does not keep anybody from training, but should be known."""
-        found = list(self.note("audio")["cautions"])
+        found = [*cautions(self.path), *self.note("audio")["cautions"]]
         if not self.applied_frames:
             found += sync.cautions(self._sync()["offset_frames"], self.mend_command)
         people = self.note("people")["people"]
         if len(people) > 1:
             number = [person["subject"] for person in people].index(True) + 1
             what = f"{len(people)} faces are seen; number {number} from the left is taken"
-            other = f"to take another: face=1 to face={len(people)} with the same command"
+            other = f"to take another (face=1 to face={len(people)}): "
+            other += self._command(face=1 if number > 1 else 2)
+            other += " --fix-sync" if self.config.fix_sync else ""
             found.append({"what": what, "do": other})
         return found
 

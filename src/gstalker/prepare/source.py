@@ -5,6 +5,7 @@ Times come from the packets, so nothing is decoded but one frame.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 FPS = 25
 MISSING_SHARE = 0.02
 """Share of frames that may fail to decode, or be missing at the end, before a file is refused."""
+_CUT_OFF = (
+    "It was cut off while it was copied or recorded: copy it again, or take what is there: "
+    "ffmpeg -i {} whole.mp4"
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,10 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         if not container.streams.video:
             raise MediaError(f"{path} has no pictures; a video of one speaking person is needed.")
         if with_sound and not container.streams.audio:
-            raise MediaError(f"{path} has no sound; a talking head cannot be learnt without it.")
+            raise MediaError(
+                f"{path} has no sound; a talking head cannot be learnt without it.\n  Join it: "
+                f"ffmpeg -i {shlex.quote(str(path))} -i SOUND.wav -c:v copy joined.mp4"
+            )
         stream = container.streams.video[0]
         times, trimmed = _times(path, container, stream)
         _refuse_truncated(path, container, stream, times, trimmed)
@@ -96,6 +104,12 @@ def opened(path: Path) -> av.container.InputContainer:
     """Open a file with PyAV, or say in a sentence why it cannot be."""
     import av
 
+    told = shlex.quote(str(path))
+    if path.is_dir():
+        raise MediaError(
+            f"{path} is a folder; name the video in it.\n"
+            f"  A data set of AD-NeRF's family becomes a capture with: gstalker import {told} NEW"
+        )
     if not path.is_file():
         raise MediaError(f"there is no video at {path}.")
     if path.stat().st_size == 0:
@@ -144,7 +158,7 @@ def _refuse_truncated(
     if stream.frames and found < (1 - MISSING_SHARE) * stream.frames:
         raise MediaError(
             f"{path} ends early: its header promises {stream.frames} frames, {found} are there.\n"
-            "  It was cut off while it was copied or recorded."
+            f"  {_CUT_OFF.format(shlex.quote(str(path)))}"
         )
     promised = 0.0
     if stream.duration and stream.time_base:
@@ -157,7 +171,7 @@ def _refuse_truncated(
             raise MediaError(
                 f"{path} ends early: its header promises {promised:.1f} s, "
                 f"{there:.1f} s are there.\n"
-                "  It was cut off while it was copied or recorded."
+                f"  {_CUT_OFF.format(shlex.quote(str(path)))}"
             )
 
 
@@ -180,3 +194,30 @@ def _interval_s(times: np.ndarray) -> float:
 def reason(error: BaseException) -> str:
     """What FFmpeg says, without its numbers."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def cautions(path: Path) -> list[dict[str, str]]:
+    """What a video has that its viewer does not see: ``what`` is so, and what to ``do``.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    found, told = [], shlex.quote(str(path))
+    with opened(path) as container:
+        tracks = len(container.streams.audio)
+        if tracks > 1:
+            found.append(
+                {
+                    "what": f"there are {tracks} sound tracks; the first one is taken",
+                    "do": "If that is not the voice, take another: ffmpeg -i "
+                    f"{told} -map 0:v:0 -map 0:a:1 -c copy second.mp4",
+                }
+            )
+        if _first_frame(path, container, container.streams.video[0]).interlaced_frame:
+            found.append(
+                {
+                    "what": "the pictures are interlaced: what moves is torn into lines",
+                    "do": f"Join their fields first: ffmpeg -i {told} -vf bwdif joined.mp4",
+                }
+            )
+    return found

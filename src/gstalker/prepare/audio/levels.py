@@ -1,4 +1,4 @@
-"""What a listener would complain of: clipping, a very low level, a long silence."""
+"""What a listener would complain of: clipping, a very low level, a long silence, a missing end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ CLIPPED_SHARE = 1e-3
 """Share of samples at the limit, in runs, from which on speech sounds broken."""
 SILENCE_S = 5.0
 """A pause this long is no pause between sentences."""
+END_S = 0.5
+"""So long without a single sample at either end of the film, the sound was cut off; encoders leave
+less than a tenth."""
 _SILENT_BELOW_DB = -45.0
 """Below the loud part of the recording."""
 _BLOCK = RATE_HZ // 25
@@ -41,7 +44,7 @@ def cautions(samples: np.ndarray) -> list[dict[str, str]]:
                 "do": "Record it again at a lower level; what was cut off cannot be brought back.",
             }
         )
-    for start_s, stop_s in _silences(level, loud):
+    for start_s, stop_s in [*_silences(level, loud), *_missing_ends(samples)]:
         found.append(
             {
                 "what": f"no sound from {start_s:.1f} to {stop_s:.1f} s",
@@ -73,3 +76,13 @@ def _silences(level: np.ndarray, loud: float) -> list[tuple[float, float]]:
     edges = np.flatnonzero(np.diff(silent.astype(int)))
     runs = edges.reshape(-1, 2) / 25
     return [(float(a), float(b)) for a, b in runs if b - a >= SILENCE_S]
+
+
+def _missing_ends(samples: np.ndarray) -> list[tuple[float, float]]:
+    """Where the pictures go on but the sound has not begun or has ended, in seconds."""
+    heard = np.flatnonzero(samples)
+    if not len(heard):
+        return []
+    begin_s, end_s, all_s = (at / RATE_HZ for at in (heard[0], heard[-1] + 1, len(samples)))
+    ends = [(0.0, begin_s), (end_s, all_s)]
+    return [(a, b) for a, b in ends if END_S <= b - a < SILENCE_S]

@@ -36,6 +36,7 @@ PREPARE_MAY_IMPORT = {
         "errors",
         "process",
         "files",
+        "limits",
         "plugins",
         "face",
         "blinks",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gstalker import weights
+from gstalker import config, weights
 from gstalker.data.capture import Capture
 from gstalker.errors import BackendMissing, CaptureError, ConfigError, MediaError
 from gstalker.experiment.movie import MovieWriter
@@ -344,3 +345,18 @@ def test_a_face_model_is_fitted_and_left_out_again(
     assert again.expressions is None
     assert np.array_equal(again.mesh, without.mesh)
     assert np.array_equal(again.poses, without.poses)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("focal_px=0", "focal_px is 0.0; give more than 0, or null"),
+        ("max_side=-3", "max_side is -3; give 32 to 8,192"),
+        ("smooth_frames=-1", "smooth_frames is -1.0; give 0 or more"),
+        ("max_gap_frames=-1", "max_gap_frames is -1; give 0 to 1,000,000,000"),
+        ("min_face_share=2", "min_face_share is 2.0; give 0 to 1"),
+    ],
+)
+def test_a_number_that_nothing_could_be_made_of_is_refused(word: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        config.from_overrides(PrepareConfig, [word])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from gstalker.limits import Amount, Limits, Positive, Share, Whole
 
 
 @dataclass(frozen=True)
@@ -12,12 +14,12 @@ class PrepareConfig:
 
     name: str = ""
     """Name of the capture; empty: the folder's."""
-    max_side: int = 512
+    max_side: Annotated[int, Limits(32, 8192)] = 512
     """Longer side of the pictures in pixels; larger videos are scaled down, smaller ones kept."""
     crop: Literal["auto", "none", "head"] = "auto"
     """``head`` keeps a square around head and shoulders, ``none`` the whole picture; ``auto`` is
     ``head`` where the face comes out larger, in pictures that must be scaled down."""
-    face: int = 0
+    face: Whole = 0
     """Whose face, counted from 1 at the left, where several are seen; 0: the largest and steadiest
     one."""
     reader: Literal["auto", "decord", "av"] = "auto"
@@ -36,9 +38,9 @@ class PrepareConfig:
     parser: str = "colour"
     """Who says what each pixel shows: ``outline`` (person, head, torso, mouth), ``colour`` (also
     hair, teeth and neck, by their colours), or a class of one's own, ``module:Class``."""
-    focal_px: float | None = None
+    focal_px: Positive | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
-    smooth_frames: float = 1.0
+    smooth_frames: Amount = 1.0
     """Standard deviation of the Gaussian that smooths head poses, in frames; 0 turns it off."""
     refine: Literal["pictures", "none"] = "pictures"
     """``pictures``: head poses are moved until the face's rigid part looks alike in all frames;
@@ -48,12 +50,12 @@ class PrepareConfig:
     ``ict_facekit`` from the weights folder; ``auto``: that one if it is there. ``none``: one rest
     shape, from MediaPipe's canonical face. On three clips the model halves the misfit of all points
     (1.6 to 0.7 pixels) and tells expressions; refined poses come out no truer and no steadier."""
-    max_gap_frames: int = 5
+    max_gap_frames: Whole = 5
     """Longest gap, in frames, over which the landmarks of a face not found are interpolated; the
     frames of longer ones are dropped."""
-    min_face_share: float = 0.5
+    min_face_share: Share = 0.5
     """Smallest share of frames in which a face must be found."""
-    min_seconds: float = 2.0
+    min_seconds: Amount = 2.0
     """Shortest video that is accepted."""
-    workers: int = 0
+    workers: Whole = 0
     """Processes for landmarks and masks; 0: one per core, at most 8. Does not change the result."""

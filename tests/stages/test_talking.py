@@ -4,8 +4,11 @@ import lightning as L
 import pytest
 import torch
 
+from gstalker.errors import BackendMissing
 from gstalker.methods.layered import LayeredMethod
+from gstalker.stages.late import LatePatch
 from gstalker.stages.painter import Painter
+from gstalker.stages.settings import PerceptualConfig
 from gstalker.stages.talking import TalkingStage
 from gstalker.stages.trainable import trainable
 
@@ -57,3 +60,23 @@ def test_a_stage_is_a_plain_module_until_it_is_to_be_trained():
     # half of twice the way to the number of steps that had passed: there at once
     assert learning.colour.item() == 2.0
     assert learning.state_dict().keys() == _Still(0.0).state_dict().keys()
+
+
+class _Judged(TalkingStage):
+    """Nobody, whose mouth LPIPS judges late."""
+
+    cloud = hear = splats = None
+
+    def __init__(self):
+        super().__init__(rasterizer=None, code_dim=1)
+        self._patch = LatePatch(PerceptualConfig(weight=1.0, start_share=0.9), steps=10)
+
+
+def test_lpips_is_asked_for_when_training_begins_and_not_by_a_head_that_speaks(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GSTALKER_WEIGHTS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    stage = _Judged()
+    with pytest.raises(BackendMissing, match="lpips_alexnet"):
+        stage.on_fit_start()

@@ -55,6 +55,7 @@ class DeformStage(DeformHead, L.LightningModule):
         )
         self._loss = l1_dssim
         self._patch = LatePatch(config.perceptual, config.steps)
+        self._patch.load()
 
     def fuse(self, backend: str = "inductor") -> DeformStage:
         """Join small operations into few kernels; see :mod:`gstalker.stages.fuse`."""

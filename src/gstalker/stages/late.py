@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from torch import Tensor
 
@@ -17,15 +18,24 @@ class LatePatch:
     Args:
         config: weight, time and size; None: never.
         steps: of the stage.
-
-    Raises:
-        BackendMissing: the weights of LPIPS are missing; says how to get them.
     """
 
     def __init__(self, config: PerceptualConfig | None, steps: int) -> None:
         self.config = config
         self.start_step = 0.0 if config is None else config.start_share * steps
-        self._lpips = None if config is None else LPIPS()
+
+    def load(self) -> None:
+        """Read LPIPS before the first step, if ever it is asked: a head that speaks needs none.
+
+        Raises:
+            BackendMissing: its weights are missing; says how to get them.
+        """
+        if self.config is not None:
+            _ = self._lpips
+
+    @cached_property
+    def _lpips(self) -> LPIPS:
+        return LPIPS()
 
     def begun(self, step: int) -> bool:
         """Whether a step has it."""
@@ -33,7 +43,7 @@ class LatePatch:
 
     def __call__(self, picture: Tensor, truth: Tensor, batch: FrameBatch, step: int) -> Tensor:
         """The weighted distance of one frame's patch, ``[1, H, W, 3]`` each."""
-        if self.config is None or self._lpips is None or not self.begun(step):
+        if self.config is None or not self.begun(step):
             return picture.new_zeros(())
         patch = patch_around(batch.mouth_box[0].tolist(), self.config.side, picture.shape[1:3])
         lpips = self._lpips.to(picture.device)

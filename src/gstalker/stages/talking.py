@@ -20,6 +20,7 @@ from gstalker.deform.torso import PoseField, TorsoConfig, pose_numbers
 from gstalker.gaussians.cloud import GaussianCloud
 from gstalker.render import Rasterizer
 from gstalker.stages.heads import FOLLOWS, RESTS
+from gstalker.stages.late import LatePatch
 from gstalker.stages.painter import Painter
 from gstalker.types import AudioWindow, Camera, FrameBatch, Render, Splats
 
@@ -87,6 +88,7 @@ class TalkingStage(Painter):
     """
 
     silence: Tensor
+    _patch = LatePatch(None, 0)
 
     def __init__(self, rasterizer: Rasterizer, code_dim: int) -> None:
         super().__init__()
@@ -131,6 +133,10 @@ class TalkingStage(Painter):
     ) -> Float[Tensor, "H W 3"]:
         """One frame (B = 1) over a picture."""
         return self.render(camera, code, background).image[0]
+
+    def on_fit_start(self) -> None:
+        """Be told now if LPIPS is missing, not late in training."""
+        self._patch.load()
 
     def on_train_batch_end(self, outputs: Any, batch: FrameBatch, batch_idx: int) -> None:
         """Keep the cloud's colours displayable."""

@@ -1,8 +1,8 @@
 """The page that holds what was trained here beside what papers print, made again by one command.
 
-Per experiment: the table, then column by column whose order and whose size of differences is ours
-too, then sizes. Where the two differ, a sentence by hand may say why: it comes from a YAML file, so
-that the page can always be made anew.
+Per experiment: the table, what each method has over its controls, then column by column whose order
+and whose size of differences is ours too, then sizes. Where the two differ, a sentence by hand may
+say why: it comes from a YAML file, so that the page can always be made anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gstalker import files
 from gstalker.errors import ConfigError
 from gstalker.experiment.runs import RunFolder
 from gstalker.metrics.vocabulary import Column, base_name
-from gstalker.report import agreement, cells, formats, naming, sources
+from gstalker.report import agreement, cells, controls, formats, naming, sources
 from gstalker.report import reported as papers
 from gstalker.report import table as tables
 from gstalker.report.agreement import FACTOR, SURE_ENOUGH, Pair, Ranking
@@ -94,6 +94,8 @@ def _section(sweep: Path, reasons: Reasons) -> Iterator[str]:
     figures = [f for f in papers.choose(["all"]) if f.method in names and f.setting == setting]
     yield f"## {asked.title or sweep.parent.name}\n"
     yield _table(rows, figures, asked)
+    if not asked.unscored:
+        yield from controls.beside(rows)
     name = sweep.parent.name
     for column in columns_of(rows, figures, asked.columns):
         if column.reported == "train_time" and _is_timed(rows):

@@ -125,7 +125,7 @@ def rows(
     for row in found:
         _check_once(row)
     if controls:
-        found += [row for base in found for row in _controls(base)]
+        found += [row for base in found for row in controls_of(base).values()]
     return found, asked
 
 
@@ -301,12 +301,17 @@ def _check_once(row: Row) -> None:
             )
 
 
-def _controls(row: Row) -> Iterator[Row]:
-    """The same trials without sound, with another sentence, and as a still picture."""
+def controls_of(row: Row) -> dict[str, Row]:
+    """The same trials without sound, with another sentence, and as a still picture.
+
+    By their names in ``scores.json``; empty unless the row was trained here.
+    """
     if row.kind != "trained here":
-        return
-    for entry, words in CONTROLS.items():
-        yield Row(f"{row.name}: {words}", row.kind, tuple(_control(t, entry) for t in row.trials))
+        return {}
+    return {
+        entry: Row(f"{row.name}: {words}", row.kind, tuple(_control(t, entry) for t in row.trials))
+        for entry, words in CONTROLS.items()
+    }
 
 
 def _control(trial: Trial, entry: str) -> Trial:

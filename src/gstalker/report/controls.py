@@ -1,0 +1,67 @@
+"""What each method has over its own controls: the mean frame, and itself hearing another sentence.
+
+Run by run, for a control of the same head shares its seed and its test frames. A method that does
+not beat the mean frame has learned no picture, one whose mouth is as good with another sentence's
+sound does not follow the sound, however well it ranks among others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gstalker.metrics import vocabulary
+from gstalker.metrics.vocabulary import Column
+from gstalker.report import cells
+from gstalker.report.sources import CONTROLS, Row, controls_of
+
+HELD = (
+    ("psnr_full", "mean_frame"),
+    ("lpips_alex", "mean_frame"),
+    ("psnr_mouth", "mean_frame"),
+    ("psnr_mouth", "shuffled_audio"),
+    ("mouth_corr", "shuffled_audio"),
+)
+"""What is held against which control."""
+
+
+def beside(rows: Sequence[Row]) -> Iterator[str]:
+    """A Markdown table of differences, method minus control; nothing where no run has controls."""
+    held = [(vocabulary.column(name), entry) for name, entry in HELD]
+    lines = []
+    for row in rows:
+        controls = controls_of(row)
+        told = [_gain(row, controls[entry], column) for column, entry in held if controls]
+        if any(told):
+            lines.append("| " + " | ".join([row.name, *(cell or "n/a" for cell in told)]) + " |")
+    if not lines:
+        return
+    yield "### Beside the controls\n"
+    yield (
+        "Each head minus its own control on the same frames: the mean over runs, and in brackets "
+        "the worst run. Where a control is as good, nothing of that kind was learned.\n"
+    )
+    headings = [f"{c.heading} − {CONTROLS[entry]} {_arrow(c)}" for c, entry in held]
+    yield "| method | " + " | ".join(headings) + " |\n" + "|---" * (len(held) + 1) + "|"
+    yield from lines
+    yield ""
+
+
+def _gain(row: Row, control: Row, column: Column) -> str:
+    """Ours minus the control's, paired by capture and seed; empty if no run has both."""
+    ours, theirs = cells.values(row, column), cells.values(control, column)
+    gaps = []
+    for capture, by_seed in ours.items():
+        other = theirs.get(capture, {})
+        gaps += [[by_seed[s] - other[s] for s in by_seed if s in other]]
+    gaps = [group for group in gaps if group]
+    if not gaps:
+        return ""
+    mean = float(np.mean([np.mean(group) for group in gaps]))
+    worst = max((gap for group in gaps for gap in group), key=column.badness)
+    return f"{mean:+.{column.digits}f} ({worst:+.{column.digits}f})"
+
+
+def _arrow(column: Column) -> str:
+    return "↑" if column.higher_is_better else "↓"

@@ -27,12 +27,22 @@ def test_a_stage_that_went_well_has_no_complaint():
     assert complaints == []
 
 
+def test_a_mouth_that_follows_the_sound_has_no_complaint():
+    heard = [*FELL, {"step": 300, "loss": 0.04, "val_sound_gain_db": 0.4}]
+    assert facts_of(heard, stage())[1] == []
+
+
 @pytest.mark.parametrize(
     ("rows", "module", "complaint"),
     [
         ([{"loss": 0.2}, {"loss": 0.19}], stage(), "the loss hardly fell"),
         (FELL, stage(opacities=(-9.0, -9.0, 2.0)), "67% of the Gaussians are transparent"),
         (FELL, stage(mean=float("nan")), "the cloud holds values that are not numbers"),
+        (
+            [*FELL, {"step": 300, "loss": 0.04, "val_sound_gain_db": 0.0}],
+            stage(),
+            "the mouth ignores the sound; another seed may hear",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(rows, module, complaint):

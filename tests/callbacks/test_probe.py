@@ -8,6 +8,7 @@ import torch
 
 from gstalker.callbacks.probe import SoundProbe, hears
 from gstalker.data.dataset import FrameDataset
+from gstalker.deform.audio import AudioConfig, AudioNet
 
 
 class Stage:
@@ -16,7 +17,10 @@ class Stage:
     device = torch.device("cpu")
 
     def __init__(self, spoil):
-        self.spoil, self.logged = spoil, {}
+        self.spoil, self.logged, self.parts = spoil, {}, []
+
+    def modules(self):
+        return iter(self.parts)
 
     def validation_step(self, batch, batch_idx):
         own = bool(batch.audio.centre[0] == batch.frame_ids[0])
@@ -94,6 +98,25 @@ def test_a_mouth_is_not_called_deaf_before_it_had_time_to_wake_up(tiny_capture, 
 def test_a_stage_that_hears_nothing_by_design_is_left_alone(tiny_capture, caplog):
     logged, probe = probed(tiny_capture, lambda own, sound: 0.1)
     assert (logged, probe.gains, caplog.text) == ({}, [], "")
+
+
+def test_a_stage_that_heard_and_now_draws_the_same_of_any_sound_is_deaf(tiny_capture, caplog):
+    probe = SoundProbe(FrameDataset(tiny_capture, "mel"), tiny_capture.split()[0][-40:])
+    validate(probe, Stage(clear), 20)
+    died = Stage(lambda own, sound: 0.1)
+    validate(probe, died, 60)
+    assert died.logged == {"val_sound_gain_db": 0.0}
+    assert [gain for _, gain in probe.gains][1] == 0.0
+    assert "so far the sound is ignored" in caplog.text
+
+
+@pytest.mark.parametrize(("trained", "warned"), [(True, True), (False, False)])
+def test_silence_is_no_design_where_an_audio_net_is_trained(tiny_capture, caplog, trained, warned):
+    probe = SoundProbe(FrameDataset(tiny_capture, "mel"), tiny_capture.split()[0][-40:])
+    stage = Stage(lambda own, sound: 0.1)
+    stage.parts = [torch.nn.Linear(1, 1), AudioNet(80, AudioConfig()).requires_grad_(trained)]
+    validate(probe, stage, 60)
+    assert ("so far the sound is ignored" in caplog.text) is warned
 
 
 def test_a_gain_by_chance_is_none():

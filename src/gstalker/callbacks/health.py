@@ -18,6 +18,8 @@ CLEAR = 0.01
 """Opacity below which a Gaussian is as good as not there (3DGS prunes at 0.005)."""
 MOSTLY_CLEAR = 0.5
 """Share of such Gaussians that is worth a word."""
+DEAF = 0.05
+"""Gain from the sound in dB up to which it is as good as none."""
 
 
 class Health(L.Callback):
@@ -63,6 +65,8 @@ def facts_of(rows: list[dict[str, float]], stage: torch.nn.Module) -> tuple[list
         values = [row[name] for row in rows if name in row]
         if values:
             facts.append(f"{values[-1]:.2f} {unit}")
+            if name == "val_sound_gain_db" and values[-1] <= DEAF:
+                complaints.append("the mouth ignores the sound; another seed may hear")
     cloud = getattr(stage, "cloud", None)
     if cloud is not None:
         facts.append(f"{len(cloud):,} Gaussians")

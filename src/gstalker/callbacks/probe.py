@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gstalker.data.dataset import FrameDataset
 from gstalker.data.windows import shuffled_frames
+from gstalker.deform.audio import AudioNet
 from gstalker.types import FrameBatch
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ class SoundProbe(L.Callback):
 
     Logs ``val_sound_gain_db``: how much better the mouth is with its own sound, in dB of the mean
     squared error in the mouth box. A stage that makes the same picture of any sound hears nothing
-    by design, and nothing is logged; one that draws a part of the person, and says so by its
-    ``partial``, is not asked. One that hears, but after 30 % of its steps draws the mouth no
-    better with its own sound, is warned of once, and again only if it heard in between: it ignores
-    the sound, or has learned it by heart.
+    by design, and nothing is logged, unless it heard before or trains an audio net; one that draws
+    a part of the person, and says so by its ``partial``, is not asked. One that hears, but after
+    30 % of its steps draws the mouth no better with its own sound, is warned of once, and again
+    only if it heard in between: it ignores the sound, or has learned it by heart.
 
     Args:
         dataset: the frames, to fetch them with other sound.
@@ -56,7 +57,7 @@ class SoundProbe(L.Callback):
         rows = []
         for own, other in zip(self.ids.tolist(), swapped.tolist(), strict=True):
             rows.append([self._error(stage, own, own), self._error(stage, own, other)])
-            if rows[0][0] == rows[0][1]:
+            if rows[0][0] == rows[0][1] and not self.gains and not _listens(stage):
                 return
         errors = np.array(rows)
         own, other = errors.mean(0).clip(1e-12)
@@ -96,6 +97,12 @@ class SoundProbe(L.Callback):
         """Go on from there."""
         self.gains = [(int(step), float(gain)) for step, gain in state_dict["gains"]]
         self._deaf = bool(state_dict.get("deaf", False))  # checkpoints from before lack it
+
+
+def _listens(stage: L.LightningModule) -> bool:
+    """Whether it trains an audio net of ours: then silence is a fault and no design."""
+    nets = (module for module in stage.modules() if isinstance(module, AudioNet))
+    return any(p.requires_grad for net in nets for p in net.parameters())
 
 
 def hears(errors: np.ndarray) -> bool:

@@ -1,6 +1,6 @@
 """Long steps go on with the piece at which they were stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,33 @@ def test_pieces_of_another_source_are_not_taken_up(jobs, tmp_path):
     again = Worker()
     list(pieces.resumed(again, jobs, 1, tmp_path / "pieces"))
     assert again.did == [0, 1, 2, 3]
+
+
+@dataclass(frozen=True)
+class Weighed(Job):
+    """A job that holds an array, and a part that holds one."""
+
+    weights: np.ndarray
+    part: Job | None = None
+
+
+def test_pieces_of_jobs_whose_arrays_differ_by_one_number_are_not_taken_up(jobs, tmp_path):
+    weights = np.zeros(5000)
+    deep = Weighed(jobs[0].source, 7, weights)
+    these = [Weighed(job.source, job.number, weights, deep) for job in jobs]
+    list(pieces.resumed(Worker(), these, 1, tmp_path / "pieces"))
+    again = Worker()
+    list(pieces.resumed(again, these, 1, tmp_path / "pieces"))
+    assert again.did == []
+    other = weights.copy()
+    other[2500] = 1e-9
+    for one in (
+        replace(these[1], weights=other),
+        replace(these[1], part=replace(deep, weights=other)),
+    ):
+        again = Worker()
+        list(pieces.resumed(again, [these[0], one, *these[2:]], 1, tmp_path / "pieces"))
+        assert again.did == [0, 1, 2, 3]
 
 
 def test_pieces_of_other_jobs_are_taken_away(jobs, tmp_path):

@@ -203,7 +203,7 @@ def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path)
             refine=None
             if how == "landmarks"
             else lambda r, t, ids, mesh, lens: refine.refine(
-                frames, r, t, ids, mesh, weights, lens, 1
+                frames, r, t, ids, mesh, weights, lens, 1, tmp_path / "kept"
             ),
         )
         errors[how] = pose_errors(found.poses, capture.poses.numpy().astype(np.float64))
@@ -211,6 +211,38 @@ def test_poses_of_the_synthetic_head_are_true_to_half_a_degree(shared, tmp_path)
     assert turned.mean() <= 0.5
     assert moved.max() <= 0.01
     assert errors["landmarks"][0].mean() > turned.mean()
+
+
+def test_frames_refined_before_a_kill_are_not_refined_again(tmp_path, monkeypatch):
+    mesh, print_ = card()
+    rotations, places = turns_and_places()
+    frames = tmp_path / "frames.npy"
+    np.save(frames, [photographed(print_, r, t) for r, t in zip(rotations, places, strict=True)])
+    off = rotations @ turn(1, -1, 1)
+    align, calls, dies_at = refine.align, [], [None]
+
+    def counted(*known):
+        if len(calls) == dies_at[0]:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return align(*known)
+
+    def refined(kept):
+        calls.clear()
+        ids, weights = np.arange(9), np.ones(len(mesh))
+        return refine.refine(frames, off, places, ids, mesh, weights, LENS, 1, tmp_path / kept)
+
+    monkeypatch.setattr(refine, "_PIECE", 3)
+    monkeypatch.setattr(refine, "align", counted)
+    unkilled = refined("a")
+    assert len(calls) == 9
+    dies_at[0] = 7
+    with pytest.raises(KeyboardInterrupt):
+        refined("b")
+    resumed = refined("b")
+    assert len(calls) == 3
+    for one, other in zip(unkilled, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow

@@ -117,10 +117,20 @@ def key_of(*told: Any) -> str:
 
 
 def _key(jobs: Sequence[Any]) -> str:
-    asked = [list(dataclasses.asdict(job).values()) for job in jobs]
+    asked = [[_whole(value) for value in dataclasses.asdict(job).values()] for job in jobs]
     paths = sorted({value for values in asked for value in values if isinstance(value, Path)})
     stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return key_of(asked, stats)
+
+
+def _whole(value: Any) -> Any:
+    """The same, with a ``repr`` that tells all of it: that of an array leaves most out."""
+    if isinstance(value, dict):
+        return {name: _whole(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
+        return str(value.dtype), value.shape, content
+    return value
 
 
 def _read(path: Path) -> np.ndarray | None:

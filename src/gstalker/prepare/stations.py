@@ -203,6 +203,7 @@ class Stations:
         )
         for name in ("poses", "poses_raw", "mesh", "mouth"):
             self._writer.array(name, getattr(found, name).astype(np.float32))
+        pieces.forget(self._pieces)
         if found.expressions is None:
             (self._out / "expressions.npy").unlink(missing_ok=True)
         else:
@@ -232,6 +233,7 @@ class Stations:
             weights,
             lens,
             self._workers(),
+            self._pieces,
         )
 
     def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:

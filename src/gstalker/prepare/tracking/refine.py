@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gstalker.data.rows import Rows
-from gstalker.prepare.parallel import ordered
+from gstalker.prepare import pieces
 from gstalker.prepare.tracking import relief
 from gstalker.prepare.tracking.looks import Surface, misfit, sloped, surface
 from gstalker.prepare.tracking.pose import Lens, rotation_matrices
@@ -42,6 +42,7 @@ def refine(
     weights: np.ndarray,
     lens: Lens,
     workers: int,
+    kept: Path,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Refined poses of the frames ``ids``, those of others as they are; and the mesh they fit.
 
@@ -54,6 +55,7 @@ def refine(
         weights: ``[V]``: how much each vertex counts for the pose; see ``rigid_weights``.
         lens: the camera.
         workers: processes.
+        kept: folder in which frames done are kept, for a run that is killed.
     """
     rotations, translations = rotations.copy(), translations.copy()
     pictures = Rows(frames)
@@ -68,8 +70,8 @@ def refine(
         _Piece(frames, part, rotations[part], translations[part], on, looks, lens)
         for part in np.array_split(ids, max(len(ids) // _PIECE, 1))
     ]
-    for job, (r, t) in zip(jobs, ordered(_align_piece, jobs, workers), strict=True):
-        rotations[job.ids], translations[job.ids] = r, t
+    for job, poses in zip(jobs, pieces.resumed(_align_piece, jobs, workers, kept), strict=True):
+        rotations[job.ids], translations[job.ids] = poses[..., :3], poses[..., 3]
     return rotations, translations, mesh + deeper.at(mesh)
 
 
@@ -115,13 +117,14 @@ class _Piece:
     lens: Lens
 
 
-def _align_piece(piece: _Piece) -> tuple[np.ndarray, np.ndarray]:
+def _align_piece(piece: _Piece) -> np.ndarray:
+    """Rotations beside translations, ``float64 [n, 3, 4]``."""
     pictures = Rows(piece.frames)
     poses = [
         align(pictures[i], r, t, piece.on, piece.looks, piece.lens)
         for i, r, t in zip(piece.ids, piece.rotations, piece.translations, strict=True)
     ]
-    return np.array([r for r, _ in poses]), np.array([t for _, t in poses])
+    return np.array([np.column_stack(pose) for pose in poses])
 
 
 def _spread(translation: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -73,6 +73,59 @@ def test_reading_may_begin_where_a_frame_is_held(movie: Movie, reader: str) -> N
         whole = read(path, reader)[begin:]
         part = np.stack(list(video.pictures(found, view, range(begin, 50), reader)))  # type: ignore[arg-type]
         np.testing.assert_array_equal(part, whole)
+
+
+def test_reading_on_from_the_middle_decodes_little_and_shows_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key frames every second, some of whose neighbours need the frames before them."""
+    path = tmp_path / "long.mp4"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.options = {"x264-params": "keyint=25:min-keyint=25:scenecut=0:open-gop=1:bframes=3"}
+        for _ in range(200):
+            picture = rng.integers(0, 256, (8, 8, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    found = source.probe(path, with_sound=False)
+    view = video.whole_view(found, 32)
+    whole = np.stack(list(video.pictures(found, view, range(200))))
+    decoded, seen = video._decoded, []
+
+    def counted(*args: object) -> Iterator[tuple[float, av.VideoFrame]]:
+        for time_s, frame in decoded(*args):  # type: ignore[arg-type]
+            seen.append(time_s)
+            yield time_s, frame
+
+    monkeypatch.setattr(video, "_decoded", counted)
+    for begin in (160, 151, 149):
+        seen.clear()
+        part = np.stack(list(video.pictures(found, view, range(begin, 180))))
+        np.testing.assert_array_equal(part, whole[begin:180])
+        assert len(seen) <= 180 - begin + 3 * 25 + 5  # two seconds early, and up to a key frame
+
+
+def test_decord_decodes_no_film_ahead_of_its_reader(
+    movie: Movie, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep all of it in memory; it only picks out single frames."""
+    pytest.importorskip("decord")
+    asked: list[list[int]] = []
+    by_decord = video._by_decord
+
+    def noted(found: source.Source, wanted: list[int], **how: bool) -> Iterator[np.ndarray]:
+        asked.append(list(wanted))
+        return by_decord(found, wanted, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(video, "_by_decord", noted)
+    found = source.probe(movie(40))
+    view = video.whole_view(found, 512)
+    some = np.stack(list(video.pictures(found, view, [3, 11, 30])))
+    assert asked == [[3, 11, 30]]
+    np.testing.assert_array_equal(read(found.path)[[3, 11, 30]], some)
+    assert asked == [[3, 11, 30]]
 
 
 def test_nearest_frames_prefers_the_earlier_of_two() -> None:

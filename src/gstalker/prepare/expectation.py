@@ -8,17 +8,19 @@ from gstalker.prepare.parallel import spread_over
 from gstalker.prepare.source import Source
 from gstalker.prepare.video import View
 
-_SPREAD_MS, _SPREAD_MS_PER_MPX, _ALONE_MS, _DECODE_MS, _START_S = 53.0, 195.0, 8.0, 5.0, 15.0
+_SPREAD_MS, _SPREAD_MS_PER_MPX, _ALONE_MS, _DECODE_MS, _START_S = 26.0, 70.0, 8.0, 5.0, 15.0
 """Milliseconds a frame of the work spread over processes, the same for a megapixel of the frame,
-and of the rest; milliseconds a filmed megapixel, and seconds to begin with: on two Xeon cores a
-minute at 128 x 128 took 1.2 minutes, and five at 512 x 512 took 7.9."""
-_BASE_MIB, _MIB_PER_FRAME, _MIB_PER_WORKER = 560.0, 0.03, 200.0
+and of the rest; milliseconds a filmed megapixel, and seconds to begin with. On two idle Xeon cores
+five minutes at 512 x 512 took 241 s (428 s of both), and these give 251; at 288 x 288 315 s of both
+where these give 326; ten seconds at 512 x 512 took 20 to 25 s, and these give 23. Slower cores took
+twice as long."""
+_BASE_MIB, _MIB_PER_FRAME, _MIB_PER_WORKER = 600.0, 0.03, 200.0
 _MIB_PER_FILMED_MPX, _MIB_PER_MPX = 90.0, 700.0
 """MiB of the libraries, of a frame's landmarks and poses, of another process; of a filmed megapixel
 while frames are decoded, and of a prepared one while the plate is made, which is later. Peaks of
-VmHWM measured, and what these give: 10 s at 128 x 128, 567 and 591; 120 s, 648 and 661; 10 s at 512
-x 512, 751 and 751; 40 s in two processes, added up, 1080 and 1174; 3 s of 4K, 1194 and 1309.
-Whisper's features add nothing to the peak."""
+VmHWM measured, and what these give: 10 s at 128 x 128, 567 and 631; 120 s, 648 and 701; 5 s at 512
+x 512, 767 and 787; 10 s, 751 and 791; 40 s in two processes, added up, 1080 and 1214; 3 s of 4K,
+1194 and 1349. Whisper's features add nothing to the peak."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def expect(source: Source, view: View, workers: int) -> Expectation:
 
     Args:
         source: the video.
-        view: of the prepared pictures; only their size counts.
+        view: of the prepared pictures, or the largest that they may be; only their size counts.
         workers: processes that may be started.
     """
     filmed_mpx, mpx = source.width * source.height / 1e6, view.width * view.height / 1e6

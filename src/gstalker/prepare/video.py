@@ -1,8 +1,8 @@
 """Pictures out of a video file, at 25 a second, whatever its own rate, size or time stamps.
 
-decord reads the frames. PyAV reads the time stamps of every file, and the frames of those that
-decord cannot read or reads differently (rotated phone videos, edit lists, broken packets, high
-dynamic range).
+decord picks out single frames. PyAV reads the time stamps of every file, frames that follow each
+other, and all frames of files that decord cannot read or reads differently (rotated phone videos,
+edit lists, broken packets, high dynamic range): where both can, their pictures are the same.
 Sound is ``audio.reading``; both count seconds on the container's one clock.
 """
 
@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 
 _TIE_S = 1e-6
 """Of two frames as near as this to one time, the earlier is taken."""
+_EARLY_S = 2.0
+"""PyAV goes to a key frame at least this long before the first frame wanted: what a key frame needs
+of the frames before it is shown earlier than it."""
+_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+"""Kinds of files that say where their key frames are; the others are decoded from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,18 @@ class View:
 def whole_view(source: Source, max_side: int) -> View:
     """The whole picture, scaled down where its longer side is above ``max_side``; even sides."""
     return fitted_view((0, 0, source.width, source.height), max_side)
+
+
+def largest_view(source: Source, max_side: int, crop: str) -> View:
+    """The largest picture that may be kept, told before a face is looked for; ``crop`` as chosen.
+
+    What is cut out is a square, and ``auto`` cuts nothing out of pictures that need not shrink.
+    """
+    whole, side = whole_view(source, max_side), min(source.width, source.height)
+    if crop == "none" or (crop == "auto" and max(source.width, source.height) <= max_side):
+        return whole
+    square = fitted_view((0, 0, side, side), max_side)
+    return square if crop == "head" else max(whole, square, key=lambda v: v.width * v.height)
 
 
 def fitted_view(box: tuple[int, int, int, int], max_side: int) -> View:
@@ -69,7 +86,9 @@ def pictures(
         source: what :func:`probe` told.
         view: the part to keep.
         wanted: ascending frame numbers; each takes the source frame shown nearest to its time.
-        reader: who reads.
+        reader: who reads; ``auto`` is PyAV for frames that follow each other. decord decodes ahead
+            of a slower reader without bound (dmlc/decord, issue 157): five minutes of 512 x 512
+            took 2.7 GiB of memory so.
 
     Yields:
         ``uint8 [height, width, 3]`` RGB.
@@ -79,7 +98,9 @@ def pictures(
         BackendMissing: decord was asked for by name and is not installed.
     """
     done = 0
-    if reader != "av" and _decord_fits(source, named=reader == "decord"):
+    unbroken = len(wanted) == 0 or wanted[-1] - wanted[0] == len(wanted) - 1
+    chosen = "av" if reader == "auto" and unbroken else reader
+    if chosen != "av" and _decord_fits(source, named=chosen == "decord"):
         for picture in _by_decord(source, wanted, stop_quietly=reader == "auto"):
             yield _viewed(picture, view, source)
             done += 1
@@ -142,11 +163,11 @@ def _by_decord(
 
 
 def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
-    """Nearest frames by time while decoding everything once; broken packets are passed over."""
+    """Nearest frames by time, decoding what lies between; broken packets are passed over."""
     at = source.start_s + np.asarray(wanted) / FPS
     k, shown, last_s = 0, None, -np.inf
     picture: np.ndarray | None = None  # of the frame shown; converting is slow, so late
-    for time_s, frame in _decoded(source):
+    for time_s, frame in _decoded(source, float(at[0]) - _EARLY_S):
         if time_s <= last_s:
             continue
         while shown is not None and k < len(at) and at[k] - last_s <= time_s - at[k] + _TIE_S:
@@ -163,7 +184,8 @@ def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         yield picture
 
 
-def _decoded(source: Source) -> Iterator[tuple[float, av.VideoFrame]]:
+def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Frames and their times, at least all those from ``from_s`` on."""
     import av
 
     broken = 0
@@ -171,6 +193,9 @@ def _decoded(source: Source) -> Iterator[tuple[float, av.VideoFrame]]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:
+            indexed = source.plain and container.format.name in _INDEXED
+            if indexed and stream.time_base and from_s > source.start_s:
+                container.seek(int(from_s / stream.time_base), stream=stream)
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()

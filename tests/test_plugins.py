@@ -2,7 +2,7 @@
 
 import pytest
 
-from gstalker.errors import BackendMissing, ConfigError
+from gstalker.errors import BackendMissing, ConfigError, PluginFailed
 from gstalker.plugins import did_you_mean, resolve
 
 TABLE = {
@@ -68,6 +68,28 @@ def test_a_package_that_is_there_but_broken_is_told_as_it_is(lab):
     (lab / "needs_egl.py").write_text("raise ImportError('libEGL.so.1: cannot open')\n")
     with pytest.raises(BackendMissing, match=r"libEGL\.so\.1"):
         resolve({"x": "needs_egl:Thing"}, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("class Thing(\n", "SyntaxError: .*(own_broken.py, line 1)"),
+        ("x = {}\nx['depth']\n", r"KeyError: 'depth' \(line 2 of own_broken.py\)"),
+    ],
+)
+def test_a_module_that_cannot_be_run_is_told_with_the_line(lab, text, said):
+    (lab / "own_broken.py").write_text(text)
+    with pytest.raises(PluginFailed, match=f"'own_broken:Thing' cannot be imported: {said}"):
+        resolve({}, "own_broken:Thing")
+
+
+def test_a_missing_part_of_ones_own_package_is_nothing_to_install(lab):
+    (lab / "own_lab").mkdir()
+    (lab / "own_lab" / "parser.py").write_text("from own_lab.nets import Net\n")
+    with pytest.raises(
+        ConfigError, match=r"imports the module own_lab\.nets, which cannot be found"
+    ):
+        resolve({}, "own_lab.parser:Thing")
 
 
 @pytest.mark.parametrize("name", ["", ":", "module:", ":Class"])

@@ -26,6 +26,10 @@ class BackendMissing(GSTalkerError):
     """An optional part was asked for by name and is not installed; says the install line."""
 
 
+class PluginFailed(GSTalkerError):
+    """A class of the user's own failed, or gave what its seam does not take; says which and how."""
+
+
 class RunError(GSTalkerError):
     """A run folder, checkpoint or handoff cannot be used as asked."""
 

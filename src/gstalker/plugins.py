@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from gstalker.errors import BackendMissing, ConfigError
+from gstalker.errors import BackendMissing, ConfigError, GSTalkerError, PluginFailed
 
 INSTALL_LINES = {
     "cv2": "pip install 'gstalker[prepare]'",
@@ -46,6 +48,7 @@ def resolve(table: Mapping[str, str], name: str) -> Any:
     Raises:
         ConfigError: nobody knows the name; says the nearest and all that are known.
         BackendMissing: known, but a package that it needs is absent; says the install line.
+        PluginFailed: its module cannot be run; says why.
     """
     path = table.get(name, name)
     module_name, colon, attribute = path.partition(":")
@@ -54,19 +57,38 @@ def resolve(table: Mapping[str, str], name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
+        own = module_name.partition(".")[0]
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ConfigError(
                 f"'{name}' names the module {module_name}, which cannot be found.\n"
-                "  Install it, or put its folder into PYTHONPATH."
+                f"  Install it, or name the folder that holds {own}: export PYTHONPATH=FOLDER"
+            ) from error
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(own + "."):
+            raise ConfigError(
+                f"'{name}' imports the module {error.name}, which cannot be found."
             ) from error
         if (error.name or "").startswith("gstalker"):
             raise  # a fault of ours, not something to install
         raise BackendMissing(missing(name, error)) from error
+    except (GSTalkerError, MemoryError):
+        raise
+    except Exception as error:
+        raise PluginFailed(f"'{name}' cannot be imported: {told(error, module_name)}") from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
         hint = did_you_mean(attribute, dir(module))
         raise ConfigError(f"module {module_name} has no '{attribute}'{hint}") from error
+
+
+def told(error: Exception, module_name: str) -> str:
+    """What went wrong in a module of the user's own: the error in a line, and where it happened."""
+    said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(": .")
+    module = sys.modules.get(module_name)
+    file = getattr(module, "__file__", None) or module_name.replace(".", "/") + ".py"
+    places = [at for at in traceback.extract_tb(error.__traceback__) if at.filename.endswith(file)]
+    where = f" (line {places[-1].lineno} of {file})" if places else ""
+    return f"{said}{where}.\n  The same command with --debug shows the traceback."
 
 
 def missing(name: str, error: ImportError) -> str:

@@ -158,7 +158,15 @@ CAUTIONS = {
     "no mouth mask": (
         lambda g: with_looks(g, areas=np.tile([0.5, 0.2, 0.3, 0.0], (100, 1))),
         "no mouth interior",
-        "parser=my_lab.parser:Parser",
+        "parser=my_lab.parser:Oval",
+    ),
+    "no mouth by a parser of one's own": (
+        lambda g: with_meta(
+            with_looks(g, areas=np.tile([0.5, 0.2, 0.3, 0.0], (100, 1))),
+            parser={"name": "my_lab.parser:Oval"},
+        ),
+        "no mouth interior",
+        "take ours: gstalker prepare talk.mp4 captures/me parser=colour",
     ),
     "no blink": (
         lambda g: dataclasses.replace(g, blinking=Blinking((), 120.0, 0.1, None, 0.001)),
@@ -192,6 +200,11 @@ CAUTIONS = {
     ),
 }
 FATAL = {
+    "no head mask": (
+        lambda g: with_looks(g, areas=np.tile([0.5, 0.45, 0.05, 0.0], (100, 1))),
+        "a head on 5.0% of the picture: far too little for a face 280 pixels tall",
+        "parser=colour",
+    ),
     "4 s": (lambda g: shortened(g, 4), "4.0 s of usable film are too little", "LONGER"),
     "no test": (lambda g: dataclasses.replace(g, test_frames=0), "0 to test with", "LONGER"),
     "a dot": (lambda g: dataclasses.replace(g, eye_px=10.0), "one or two pixels", "closer"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gstalker import weights
-from gstalker.errors import BackendMissing, ConfigError
+from gstalker.errors import BackendMissing, ConfigError, PluginFailed
 from gstalker.prepare import parsers
 
 FRAMES, SIDE = 70, 6
@@ -48,6 +49,47 @@ class Lazy(Halves):
         yield np.zeros((6, 6), np.uint8)
 
 
+class NaNs(Halves):
+    def parse(self, pictures, faces, *, alone):
+        for picture in pictures:
+            yield np.full(picture.shape[:2], np.nan)
+
+
+class Deep(Halves):
+    def parse(self, pictures, faces, *, alone):
+        for picture in pictures:
+            yield np.zeros((*picture.shape[:2], 1), np.uint8)
+
+
+class Untold(Halves):
+    tells = ("background", "hair")
+
+
+class Breaks(Halves):
+    def parse(self, pictures, faces, *, alone):
+        for k, labels in enumerate(super().parse(pictures, faces, alone=alone)):
+            yield labels if k < 3 else {"a": labels}["b"]
+
+
+class Silent(Halves):
+    def parse(self, pictures, faces, *, alone):
+        pass
+
+
+class Lost(Halves):
+    def __init__(self):
+        open("a_model_that_is_nowhere")
+
+
+class Word(Halves):
+    tells = "hair"
+
+
+class Numbered(Halves):
+    def identity(self):
+        return 1
+
+
 class Nothing:
     pass
 
@@ -69,6 +111,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save(tmp_path / "landmarks.npy", np.zeros((FRAMES, 478, 2), np.float32))
     (tmp_path / "my_lab_parsers.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_lab_parsers", raising=False)
     return tmp_path
 
 
@@ -87,13 +130,12 @@ def test_a_parser_of_ones_own_is_taken_by_its_import_path(clip: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Floats", r"gave float64 \(6, 6\)"),
-        ("Nine", r"up to 9 for frame 0; uint8 \(6, 6\) up to 6 was expected"),
-        ("Lazy", "gave labels of 1 pictures for 64"),
         ("Nothing", r"is no face parser: it needs `tells`"),
         ("Ears", "tells 'ears'; known labels are: background, torso"),
         ("Wants", "cannot be made without arguments"),
         ("Absent", "has no 'Absent'"),
+        ("Word", "its `tells` is 'hair'; a tuple of labels was expected"),
+        ("Numbered", r"its `identity\(\)` gave 1; a text was expected"),
     ],
 )
 def test_what_is_wrong_with_a_parser_is_told_in_a_sentence(
@@ -101,6 +143,36 @@ def test_what_is_wrong_with_a_parser_is_told_in_a_sentence(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         labelled(clip, f"my_lab_parsers:{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Floats", r"gave float64 \(6, 6\) up to 0.0 for frame 0"),
+        ("NaNs", r"gave float64 \(6, 6\) up to nan for frame 0; uint8"),
+        ("Deep", r"gave uint8 \(6, 6, 1\) up to 0 for frame 0"),
+        ("Nine", r"up to 9 for frame 0; uint8 \(6, 6\) up to 6 was expected"),
+        ("Untold", r"gave 6 \(neck\) for frame 0, but its `tells` does not name 'neck'"),
+        ("Lazy", "gave labels of 1 pictures for 64"),
+        ("Breaks", r"fails at frame 3: KeyError: 'b' \(line \d+ of .*my_lab_parsers.py\)"),
+        ("Silent", "fails at frame 0: TypeError: 'NoneType' object is not iterable"),
+        ("Lost", "cannot be made: FileNotFoundError: .*a_model_that_is_nowhere"),
+    ],
+)
+def test_a_parser_that_fails_at_its_work_is_told_with_the_frame(
+    clip: Path, name: str, said: str
+) -> None:
+    """By another error than a choice that is wrong: after that ``prepare`` clears the folder."""
+    with pytest.raises(PluginFailed, match=said):
+        labelled(clip, f"my_lab_parsers:{name}")
+
+
+def test_another_text_of_the_class_is_another_parser(clip: Path) -> None:
+    before = parsers.identity("my_lab_parsers:Halves")
+    assert before.startswith("halves 1 ")
+    assert parsers.identity("my_lab_parsers:Halves") == before
+    (clip / "my_lab_parsers.py").write_text(OWN.replace("= 6", "= 5"))
+    assert parsers.identity("my_lab_parsers:Halves") != before
 
 
 def test_an_unknown_name_says_what_is_known() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gstalker.data.capture import FPS
 from gstalker.inspect.facts import Facts
+from gstalker.prepare.parsers import PARSERS
 from gstalker.prepare.tracking import cover
 
 Severity = Literal["caution", "fatal"]
@@ -58,6 +59,8 @@ PLATE_LEVELS = 15.0
 CUT_OFF_SHARE = 0.2
 MOUTH_SEEN = 1e-4
 """Of the picture, on average over time: below, no mouth interior was found in any frame."""
+HEAD_SEEN = 0.4
+"""Of the face's height squared: heads of the trial and the clips have 0.9 to 1.5 in every frame."""
 
 
 @dataclass(frozen=True)
@@ -289,12 +292,28 @@ def _mouth(facts: Facts) -> list[Finding]:
     if spread < CALM_MOUTH:
         text = f"The mouth hardly moves (deviation {spread:.3f} of the distance of the eyes)."
         found.append(Finding("caution", text, mend))
-    if len(facts.looks.areas) and facts.looks.areas[:, 3].mean() < MOUTH_SEEN:
-        text = "The masks show no mouth interior in any picture; teeth will not be learned."
-        mend = "put a face parser in place of ours: "
-        mend += prepare_command(facts, "parser=my_lab.parser:Parser")
-        found.append(Finding("caution", text, mend))
     return found
+
+
+def _masks(facts: Facts) -> list[Finding]:
+    areas = facts.looks.areas
+    if not len(areas):
+        return []
+    ours = facts.meta.get("parser", {}).get("name") in (None, *PARSERS)
+    mend = "mend the face parser, or take ours: " + prepare_command(facts, "parser=colour")
+    head = float(np.median(areas[:, 2])) * facts.meta["width"] * facts.meta["height"]
+    if head < HEAD_SEEN * facts.face_px**2:
+        text = (
+            f"The masks show a head on {np.median(areas[:, 2]):.1%} of the picture: far too little"
+        )
+        return [Finding("fatal", f"{text} for a face {facts.face_px:.0f} pixels tall.", mend)]
+    if areas[:, 3].mean() < MOUTH_SEEN:
+        text = "The masks show no mouth interior in any picture; teeth will not be learned."
+        if ours:
+            mend = "put a face parser of your own in place of ours (docs/add-a-parser.md): "
+            mend += prepare_command(facts, "parser=my_lab.parser:Oval")
+        return [Finding("caution", text, mend)]
+    return []
 
 
 def _eyes(facts: Facts) -> list[Finding]:
@@ -372,6 +391,7 @@ _CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     _sync,
     _loudness,
     _mouth,
+    _masks,
     _eyes,
     _background,
     _features,

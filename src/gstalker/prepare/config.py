@@ -37,7 +37,8 @@ class PrepareConfig:
     second look at every frame), ``constant``, or OpenFace's ``FILE.csv``."""
     parser: str = "colour"
     """Who says what each pixel shows: ``outline`` (person, head, torso, mouth), ``colour`` (also
-    hair, teeth and neck, by their colours), or a class of one's own, ``module:Class``."""
+    hair, teeth and neck, by their colours), or a class of one's own, ``module:Class``; see
+    ``docs/add-a-parser.md``."""
     focal_px: Positive | None = None
     """Focal length in pixels of the prepared pictures where it is known; else it is estimated."""
     smooth_frames: Amount = 1.0

@@ -6,17 +6,18 @@ landmarks into torso, head and mouth; ``colour`` also tells hair, teeth and neck
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from gstalker import files, weights
 from gstalker.data.rows import Rows
-from gstalker.errors import ConfigError
-from gstalker.plugins import resolve
+from gstalker.errors import ConfigError, GSTalkerError, PluginFailed
+from gstalker.plugins import resolve, told
 from gstalker.prepare import colouring, parsing
 
 PARSERS = {
@@ -39,7 +40,10 @@ class FaceParser(Protocol):
     """Which of :data:`LABELS` it tells apart; what it does not is part of the coarser one."""
 
     def identity(self) -> str:
-        """Another text whenever it would give other labels: its version, its model's content."""
+        """Another text whenever it would give other labels: its settings, its model's content.
+
+        The content of the file that the class is in counts by itself.
+        """
         ...
 
     def parse(
@@ -99,15 +103,26 @@ def make_parser(name: str) -> FaceParser:
     Raises:
         ConfigError: nobody knows the name, or the class is no :class:`FaceParser`.
         BackendMissing: a package or a model file that it needs is missing.
+        PluginFailed: it cannot be imported or made.
     """
+    made_by = resolve(PARSERS, name)
     try:
-        parser = resolve(PARSERS, name)()
+        parser = made_by()
     except TypeError as error:
         raise ConfigError(f"parser={name} cannot be made without arguments ({error}).") from error
+    except (GSTalkerError, MemoryError):
+        raise
+    except Exception as error:
+        raise _failed(name, "cannot be made", error) from error
     if not isinstance(parser, FaceParser):
         raise ConfigError(
             f"parser={name} is no face parser: it needs `tells`, `identity()` and "
             "`parse(pictures, faces, alone=...)`, as gstalker.prepare.parsers:FaceParser has them."
+        )
+    if not isinstance(parser.tells, tuple | list):
+        raise ConfigError(
+            f"parser={name}: its `tells` is {parser.tells!r}; a tuple of labels was expected, "
+            f"of: {', '.join(LABELS)}."
         )
     strange = [label for label in parser.tells if label not in LABELS]
     if strange:
@@ -115,6 +130,30 @@ def make_parser(name: str) -> FaceParser:
             f"parser={name} tells '{strange[0]}'; known labels are: {', '.join(LABELS)}."
         )
     return parser
+
+
+def identity(name: str) -> str:
+    """Another text whenever the parser called ``name`` may give other labels.
+
+    Raises:
+        ConfigError: see :func:`make_parser`; or it is told by something that is no text.
+        PluginFailed: it fails.
+    """
+    parser = make_parser(name)
+    try:
+        says = parser.identity()
+    except (GSTalkerError, MemoryError):
+        raise
+    except Exception as error:
+        raise _failed(name, "fails in `identity`", error) from error
+    if not isinstance(says, str):
+        raise ConfigError(f"parser={name}: its `identity()` gave {says!r}; a text was expected.")
+    file = inspect.getsourcefile(type(parser))
+    return says if name in PARSERS or file is None else f"{says} {files.sha256(Path(file))}"
+
+
+def _failed(name: str, how: str, error: Exception) -> PluginFailed:
+    return PluginFailed(f"parser={name} {how}: {told(error, name.partition(':')[0])}")
 
 
 @dataclass(frozen=True)
@@ -133,9 +172,9 @@ class Piece:
 
 def pieces(frames: Path, landmarks: Path, parser: str, count: int, *, alone: bool) -> list[Piece]:
     """Split a clip into jobs."""
-    identity = make_parser(parser).identity()
+    version = identity(parser)
     return [
-        Piece(frames, landmarks, parser, identity, a, min(a + _PIECE, count), alone)
+        Piece(frames, landmarks, parser, version, a, min(a + _PIECE, count), alone)
         for a in range(0, count, _PIECE)
     ]
 
@@ -144,25 +183,45 @@ def parse(piece: Piece) -> np.ndarray:
     """Labels of the piece's frames, ``uint8 [stop - start, H, W]``.
 
     Raises:
-        ConfigError: the parser gave something else.
+        PluginFailed: the parser fails or gives something else. What ``prepare`` has done so far is
+            kept, so that a parser can be mended and tried again.
     """
-    frames = Rows(piece.frames)
+    frames, parser = Rows(piece.frames), make_parser(piece.parser)
     faces = np.load(piece.landmarks, mmap_mode="r")[piece.start : piece.stop]
     pictures = (frames[i] for i in range(piece.start, piece.stop))
-    found = list(make_parser(piece.parser).parse(pictures, faces, alone=piece.alone))
+    found: list[np.ndarray] = []
+    try:
+        for labels in parser.parse(pictures, faces, alone=piece.alone):
+            found.append(_checked(piece, len(found), labels, frames.shape[1:3], parser.tells))
+    except (GSTalkerError, MemoryError):
+        raise
+    except Exception as error:
+        how = f"fails at frame {piece.start + len(found)}"
+        raise _failed(piece.parser, how, error) from error
     if len(found) != len(faces):
-        raise ConfigError(
+        raise PluginFailed(
             f"parser={piece.parser} gave labels of {len(found)} pictures for {len(faces)}."
         )
-    for k, labels in enumerate(found):
-        wanted = (np.dtype(np.uint8), frames.shape[1:3])
-        got = (np.asarray(labels).dtype, np.shape(labels))
-        if got != wanted or labels.max() >= len(LABELS):
-            raise ConfigError(
-                f"parser={piece.parser} gave {got[0]} {got[1]} up to {np.max(labels)} for frame "
-                f"{piece.start + k}; uint8 {wanted[1]} up to {len(LABELS) - 1} was expected."
-            )
     return np.stack(found)
+
+
+def _checked(
+    piece: Piece, number: int, given: Any, shape: tuple[int, ...], tells: Sequence[str]
+) -> np.ndarray:
+    """The labels that a parser gave for one of the piece's pictures, if they are labels."""
+    labels = np.asarray(given)
+    if (labels.dtype, labels.shape) != (np.uint8, shape) or labels.max() >= len(LABELS):
+        raise PluginFailed(
+            f"parser={piece.parser} gave {labels.dtype} {labels.shape} up to {np.max(labels)} for "
+            f"frame {piece.start + number}; uint8 {shape} up to {len(LABELS) - 1} was expected."
+        )
+    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=len(LABELS))):
+        if label and LABELS[label] not in tells:
+            raise PluginFailed(
+                f"parser={piece.parser} gave {label} ({LABELS[label]}) for frame "
+                f"{piece.start + number}, but its `tells` does not name '{LABELS[label]}'."
+            )
+    return labels
 
 
 def _outlined(

@@ -86,7 +86,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
             ("masks.npy",),
             do.masks,
             ("view", "frames", "landmarks"),
-            {"parser": c.parser, "identity": recipe.parser.identity()},
+            {"parser": c.parser, "identity": recipe.parser_identity},
         ),
         Step(
             "sync",

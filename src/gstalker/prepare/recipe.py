@@ -16,12 +16,12 @@ from gstalker import files, weights
 from gstalker.data.capture import SAMPLES_PER_FRAME, Capture
 from gstalker.data.writer import CaptureWriter
 from gstalker.errors import CaptureError, ConfigError, GSTalkerError, MediaError
-from gstalker.prepare import audio, eyes, steps, sync, video
+from gstalker.prepare import audio, eyes, parsers, steps, sync, video
 from gstalker.prepare.audio.imported import Imported, read_features
 from gstalker.prepare.config import PrepareConfig
 from gstalker.prepare.expectation import expect
 from gstalker.prepare.parallel import worker_count
-from gstalker.prepare.parsers import FaceParser, make_parser
+from gstalker.prepare.parsers import FaceParser
 from gstalker.prepare.plan import FACE_MODEL, FACES, plan
 from gstalker.prepare.source import Source, cautions, probe
 from gstalker.prepare.steps import WORK, Book
@@ -130,7 +130,12 @@ class Recipe:
     @cached_property
     def parser(self) -> FaceParser:
         """Who labels the pixels."""
-        return make_parser(self.config.parser)
+        return parsers.make_parser(self.config.parser)
+
+    @cached_property
+    def parser_identity(self) -> str:
+        """Another text whenever it may give other labels."""
+        return parsers.identity(self.config.parser)
 
     @cached_property
     def face_model(self) -> Path | None:
@@ -202,7 +207,7 @@ class Recipe:
         eyes.check(self.config.eye)
         if self.config.eye not in eyes.NAMES:
             eyes.read_openface(Path(self.config.eye), self.frame_count)
-        _ = self.parser.identity()
+        _ = self.parser_identity
         if self.face_model is not None:
             morphable.read(self.face_model, canonical.vertices(weights.find(FACES)))
         _ = self.feature_kinds

@@ -64,12 +64,39 @@ def test_held_pictures_of_a_slow_camera_are_not_cuts() -> None:
     assert takes.find(frames, never).cuts == []
 
 
-@pytest.mark.parametrize(("jump", "answer"), [(0.3, True), (0.02, False)])
-def test_a_face_jumps_if_it_moves_far_more_than_before_and_after(jump: float, answer: bool) -> None:
+def answer(steps: list[tuple[float, float]]) -> bool:
+    """Of a face that takes three steps, in shares of the outer-eye distance."""
     face = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
-    at = np.cumsum([0.0, 0.01, jump, 0.01])
-    faces = face + np.stack([at, 0 * at], axis=1)[:, None]
-    assert takes.jumps_between(faces, (0, 1)) is answer
+    at = np.cumsum([(0.0, 0.0), *steps], axis=0)
+    return takes.jumps_between(face + at[:, None], (0, 1))
+
+
+@pytest.mark.parametrize(("jump", "cut"), [(0.3, True), (0.02, False)])
+def test_a_face_jumps_if_its_steps_before_and_after_do_not_lead_there(
+    jump: float, cut: bool
+) -> None:
+    assert answer([(0.01, 0.0), (jump, 0.0), (0.01, 0.0)]) is cut
+
+
+@pytest.mark.parametrize("pictures", [1, 2, 3])
+def test_a_fast_head_does_not_jump_where_pictures_are_left_out(pictures: int) -> None:
+    assert answer([(0.1, 0.0), (0.1 * pictures, 0.0), (0.1, 0.0)]) is False
+
+
+def test_a_nod_that_begins_and_ends_with_a_picture_left_out_between_does_not_jump() -> None:
+    """As in an address thinned from 29.97 pictures a second to 25."""
+    assert answer([(0.0, 0.006), (0.0, 0.04), (0.0, 0.0095)]) is False
+
+
+@pytest.mark.parametrize("jump", [(0.0, 0.2), (-0.1, 0.0)])
+def test_a_moving_head_jumps_if_it_goes_on_elsewhere(jump: tuple[float, float]) -> None:
+    assert answer([(0.1, 0.0), jump, (0.1, 0.0)]) is True
+
+
+def test_a_face_that_is_seen_only_on_both_sides_of_a_jump_jumps() -> None:
+    face = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
+    faces = np.stack([face + np.nan, face, face + 0.2, face + np.nan])
+    assert takes.jumps_between(faces, (0, 1)) is True
 
 
 def test_without_a_face_nothing_jumps() -> None:

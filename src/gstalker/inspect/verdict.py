@@ -16,7 +16,6 @@ import numpy as np
 
 from gstalker.data.capture import FPS
 from gstalker.inspect.facts import Facts
-from gstalker.prepare.parsers import PARSERS
 from gstalker.prepare.tracking import cover
 
 Severity = Literal["caution", "fatal"]
@@ -299,7 +298,7 @@ def _masks(facts: Facts) -> list[Finding]:
     areas = facts.looks.areas
     if not len(areas):
         return []
-    ours = facts.meta.get("parser", {}).get("name") in (None, *PARSERS)
+    ours = ":" not in facts.meta.get("parser", {}).get("name", "")
     mend = "mend the face parser, or take ours: " + prepare_command(facts, "parser=colour")
     head = float(np.median(areas[:, 2])) * facts.meta["width"] * facts.meta["height"]
     if head < HEAD_SEEN * facts.face_px**2:

@@ -197,7 +197,11 @@ def test_inspect_prints_the_verdict_and_writes_the_page(tiny_capture, gstalker, 
     status, out, _ = gstalker("inspect", tiny_capture.folder, "-o", tmp_path)
     assert status == 0
     assert out.startswith("tiny: fit with cautions\n")
-    assert out.strip().endswith(str(tmp_path / "inspect.html"))
+    *_, page, following = out.strip().splitlines()
+    assert page == str(tmp_path / "inspect.html")
+    assert following == (
+        f"Next: gstalker train configs/gstalker.yaml capture={tiny_capture.folder}"
+    )
     assert (tmp_path / "inspect.html").stat().st_size > 100_000
 
 

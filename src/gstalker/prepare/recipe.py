@@ -365,7 +365,7 @@ class Recipe:
     def _report(self, capture: Capture, spent: dict[str, float]) -> None:
         report = capture.meta["tracker"]
         log.info(
-            "%s: %d frames, %dx%d, %d takes, reprojection %.2f px, jitter %.3f deg (%.3f raw)",
+            "%s: %d frames, %dx%d, takes: %d, reprojection %.2f px, jitter %.3f deg (%.3f raw)",
             self.out,
             capture.frame_count,
             capture.width,

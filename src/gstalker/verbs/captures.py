@@ -88,4 +88,8 @@ def _export(args: argparse.Namespace) -> None:
 def _inspect(args: argparse.Namespace) -> None:
     from gstalker.inspect import inspect
 
-    print(inspect(args.capture, args.out).text)
+    found = inspect(args.capture, args.out)
+    print(found.text)
+    if all(finding.severity != "fatal" for finding in found.findings):
+        chosen = shlex.quote(f"capture={args.capture}")
+        print(f"Next: gstalker train configs/gstalker.yaml {chosen}")

@@ -12,7 +12,7 @@ _SPREAD_MS, _SPREAD_MS_PER_MPX, _ALONE_MS, _DECODE_MS, _START_S = 26.0, 70.0, 8.
 """Milliseconds a frame of the work spread over processes, the same for a megapixel of the frame,
 and of the rest; milliseconds a filmed megapixel, and seconds to begin with. On two idle Xeon cores
 five minutes at 512 x 512 took 241 s (428 s of both), and these give 251; at 288 x 288 315 s of both
-where these give 326; ten seconds at 512 x 512 took 20 to 25 s, and these give 23. Slower cores took
+where these give 317; ten seconds at 512 x 512 took 20 to 25 s, and these give 23. Slower cores took
 twice as long."""
 _BASE_MIB, _MIB_PER_FRAME, _MIB_PER_WORKER = 600.0, 0.03, 200.0
 _MIB_PER_FILMED_MPX, _MIB_PER_MPX = 90.0, 700.0

@@ -87,8 +87,8 @@ def pictures(
         view: the part to keep.
         wanted: ascending frame numbers; each takes the source frame shown nearest to its time.
         reader: who reads; ``auto`` is PyAV for frames that follow each other. decord decodes ahead
-            of a slower reader without bound (dmlc/decord, issue 157): five minutes of 512 x 512
-            took 2.7 GiB of memory so.
+            of a slower reader without bound (dmlc/decord, issue 157): in 250 frames of 1280 x 720
+            that were taken every 30 ms its memory grew by 200 MB, PyAV's not at all.
 
     Yields:
         ``uint8 [height, width, 3]`` RGB.

@@ -118,7 +118,7 @@ def test_a_report_takes_values_behind_a_flag_as_well(monkeypatch, capsys):
 def test_a_command_told_with_a_strange_file_name_can_be_typed(monkeypatch, tmp_path, capsys, name):
     monkeypatch.chdir(tmp_path)
     asked = []
-    page = SimpleNamespace(text="")
+    page = SimpleNamespace(text="", findings=())
     monkeypatch.setattr("gstalker.prepare.prepare", lambda *given, **how: asked.append(given))
     monkeypatch.setattr("gstalker.inspect.inspect", lambda *given: asked.append(given) or page)
     assert cli.main(["prepare", "--", name, name]) == 0

@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ def main(folder, kind, seconds):
             return 1
         if kind == "crashes":
             return 9
+        # Told to stop between the two, it would end a second time, and nobody would be to blame.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         note(folder / "ended")
         files.write_json(scores, {})
         return 0

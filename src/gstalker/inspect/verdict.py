@@ -300,11 +300,9 @@ def _masks(facts: Facts) -> list[Finding]:
         return []
     ours = ":" not in facts.meta.get("parser", {}).get("name", "")
     mend = "mend the face parser, or take ours: " + prepare_command(facts, "parser=colour")
-    head = float(np.median(areas[:, 2])) * facts.meta["width"] * facts.meta["height"]
-    if head < HEAD_SEEN * facts.face_px**2:
-        text = (
-            f"The masks show a head on {np.median(areas[:, 2]):.1%} of the picture: far too little"
-        )
+    share = float(np.median(areas[:, 2]))
+    if share * facts.meta["width"] * facts.meta["height"] < HEAD_SEEN * facts.face_px**2:
+        text = f"The masks show a head on {share:.1%} of the picture: far too little"
         return [Finding("fatal", f"{text} for a face {facts.face_px:.0f} pixels tall.", mend)]
     if areas[:, 3].mean() < MOUTH_SEEN:
         text = "The masks show no mouth interior in any picture; teeth will not be learned."

@@ -34,6 +34,11 @@ class Column:
         return self.title if self.unit == "1" else f"{self.title} ({self.unit})"
 
     @property
+    def arrow(self) -> str:
+        """Where it is better: behind a heading."""
+        return {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
+
+    @property
     def is_ranked(self) -> bool:
         """Whether some values are better than others."""
         return self.higher_is_better is not None or self.aim is not None

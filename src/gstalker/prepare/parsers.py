@@ -132,14 +132,18 @@ def make_parser(name: str) -> FaceParser:
     return parser
 
 
-def identity(name: str) -> str:
+def identity(name: str, made: FaceParser | None = None) -> str:
     """Another text whenever the parser called ``name`` may give other labels.
+
+    Args:
+        name: as chosen.
+        made: the parser, where it is there already: it may hold a network.
 
     Raises:
         ConfigError: see :func:`make_parser`; or it is told by something that is no text.
         PluginFailed: it fails.
     """
-    parser = make_parser(name)
+    parser = made or make_parser(name)
     try:
         says = parser.identity()
     except (GSTalkerError, MemoryError):

@@ -135,7 +135,7 @@ class Recipe:
     @cached_property
     def parser_identity(self) -> str:
         """Another text whenever it may give other labels."""
-        return parsers.identity(self.config.parser)
+        return parsers.identity(self.config.parser, self.parser)
 
     @cached_property
     def face_model(self) -> Path | None:

@@ -42,7 +42,7 @@ def beside(rows: Sequence[Row]) -> Iterator[str]:
         "Each head minus its own control on the same frames: the mean over runs, and in brackets "
         "the worst run. Where a control is as good, nothing of that kind was learned.\n"
     )
-    headings = [f"{c.heading} − {CONTROLS[entry]} {_arrow(c)}" for c, entry in held]
+    headings = [f"{c.heading} − {CONTROLS[entry]}{c.arrow}" for c, entry in held]
     yield "| method | " + " | ".join(headings) + " |\n" + "|---" * (len(held) + 1) + "|"
     yield from lines
     yield ""
@@ -51,17 +51,13 @@ def beside(rows: Sequence[Row]) -> Iterator[str]:
 def _gain(row: Row, control: Row, column: Column) -> str:
     """Ours minus the control's, paired by capture and seed; empty if no run has both."""
     ours, theirs = cells.values(row, column), cells.values(control, column)
-    gaps = []
-    for capture, by_seed in ours.items():
+    gaps: list[list[float]] = []
+    for capture, mine in ours.items():
         other = theirs.get(capture, {})
-        gaps += [[by_seed[s] - other[s] for s in by_seed if s in other]]
-    gaps = [group for group in gaps if group]
+        if both := mine.keys() & other.keys():
+            gaps.append([mine[seed] - other[seed] for seed in both])
     if not gaps:
         return ""
     mean = float(np.mean([np.mean(group) for group in gaps]))
     worst = max((gap for group in gaps for gap in group), key=column.badness)
     return f"{mean:+.{column.digits}f} ({worst:+.{column.digits}f})"
-
-
-def _arrow(column: Column) -> str:
-    return "↑" if column.higher_is_better else "↓"

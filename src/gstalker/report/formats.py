@@ -33,9 +33,7 @@ def number(cell: Cell, column: Column) -> str:
 
 
 def _heads(table: Table) -> list[str]:
-    arrows = {True: " ↑", False: " ↓", None: ""}
-    told = [f"{c.heading}{arrows[c.higher_is_better]}" for c in table.columns]
-    return ["method", "origin", "n", "± over", *told]
+    return ["method", "origin", "n", "± over", *(c.heading + c.arrow for c in table.columns)]
 
 
 def _lead(line: Line) -> list[str]:

@@ -17,6 +17,7 @@ import pytest
 
 from gstalker import __version__, cli
 from gstalker.errors import CaptureError
+from gstalker.files import CHECKOUT
 from gstalker.verbs import house, runs
 
 FEW_STEPS = (
@@ -158,6 +159,17 @@ def test_python_m_gstalker_is_the_same_command():
     )
     assert done.returncode == 1
     assert "ConfigError: config file nowhere.yaml cannot be read" in one_sentence(done.stderr)
+
+
+def test_away_from_the_checkout_a_config_of_ours_is_told_where_it_lies(
+    gstalker, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = gstalker("train", "configs/gstalker.yaml", "capture=captures/me")
+    assert status == 1
+    told = Path(err.split("GSTalker's own is ")[1].rstrip().rstrip("."))
+    assert told.samefile(CHECKOUT / "configs/gstalker.yaml")
+    assert "GSTalker's own" not in gstalker("train", "configs/nowhere.yaml")[2]
 
 
 # ---------------------------------------------------------------------- the whole way

@@ -252,7 +252,9 @@ def _read(path: Path) -> DictConfig:
         values = OmegaConf.load(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"config file {path} cannot be read: {reason}.") from error
+        ours = files.CHECKOUT / path
+        there = "" if path.exists() or not ours.is_file() else f"\n  GSTalker's own is {ours}."
+        raise ConfigError(f"config file {path} cannot be read: {reason}.{there}") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, DictConfig):

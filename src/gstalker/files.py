@@ -19,6 +19,9 @@ import numpy as np
 
 from gstalker.errors import GSTalkerError
 
+CHECKOUT = Path(__file__).parents[2]
+"""Where ``configs/`` and ``experiments/`` lie in a source checkout."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -51,9 +51,17 @@ def test_a_mouth_that_follows_the_sound_is_told_from_one_that_only_moves(make_ru
     text = list(controls.beside(found))
     assert line(text, "A")[-1] == "+0.600 (+0.600)"
     assert line(text, "B")[-1] == "+0.000 (+0.000)"
-    assert not [told for told in text if told.startswith("| C |")]
+    assert line(text, "C")[1:] == ["n/a"] * len(controls.HELD)
+    assert text[-1].startswith("n/a: no run has that figure both of its own and of that control")
 
 
 def test_runs_without_controls_get_no_table(make_run, tmp_path):
     found = rows_of(make_run, tmp_path, [("A", "may", 0, {"psnr_full": entry(30.0)}, {})])
     assert list(controls.beside(found)) == []
+
+
+def test_a_table_without_gaps_says_nothing_of_gaps(make_run, tmp_path):
+    ours = {name: entry(2.0) for name, _ in controls.HELD}
+    beside = {control: {name: entry(1.0) for name in ours} for _, control in controls.HELD}
+    found = rows_of(make_run, tmp_path, [("A", "may", 0, ours, beside)])
+    assert "n/a" not in "".join(controls.beside(found))

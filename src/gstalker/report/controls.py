@@ -29,13 +29,12 @@ HELD = (
 def beside(rows: Sequence[Row]) -> Iterator[str]:
     """A Markdown table of differences, method minus control; nothing where no run has controls."""
     held = [(vocabulary.column(name), entry) for name, entry in HELD]
-    lines = []
-    for row in rows:
-        controls = controls_of(row)
-        told = [_gain(row, controls[entry], column) for column, entry in held if controls]
-        if any(told):
-            lines.append("| " + " | ".join([row.name, *(cell or "n/a" for cell in told)]) + " |")
-    if not lines:
+    gains = [
+        (row.name, [_gain(row, controls[entry], column) for column, entry in held])
+        for row in rows
+        if (controls := controls_of(row))
+    ]
+    if not any(cell for _, told in gains for cell in told):
         return
     yield "### Beside the controls\n"
     yield (
@@ -44,8 +43,14 @@ def beside(rows: Sequence[Row]) -> Iterator[str]:
     )
     headings = [f"{c.heading} − {CONTROLS[entry]}{c.arrow}" for c, entry in held]
     yield "| method | " + " | ".join(headings) + " |\n" + "|---" * (len(held) + 1) + "|"
-    yield from lines
+    for name, told in gains:
+        yield "| " + " | ".join([name, *(cell or "n/a" for cell in told)]) + " |"
     yield ""
+    if not all(cell for _, told in gains for cell in told):
+        yield (
+            "n/a: no run has that figure both of its own and of that control; "
+            "`gstalker evaluate RUN` scores both.\n"
+        )
 
 
 def _gain(row: Row, control: Row, column: Column) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gstalker import files
 from gstalker.errors import ConfigError
 from gstalker.metrics.vocabulary import MINUTES, REPORTED, UNITS
 
@@ -134,7 +135,7 @@ def folder() -> Path:
     Raises:
         ConfigError: they are in neither.
     """
-    places = (FOLDER, Path(__file__).parents[3] / FOLDER)
+    places = (FOLDER, files.CHECKOUT / FOLDER)
     for place in places:
         if place.is_dir():
             return place

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from gstalker.data.capture import Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import BackendMissing, CaptureError, ConfigError
 from gstalker.exchange import ImportConfig, export_capture, import_folder
+from gstalker.exchange.tree import scan
 from gstalker.experiment.train import train
 from gstalker.prepare import audio, sync
 
@@ -278,6 +280,20 @@ def mirrored_pose(content):
     ]
 
 
+def file_that_runs_code(folder):
+    class Command:
+        def __reduce__(self):
+            return os.mkdir, (str(folder / "was_run"),)
+
+    torch.save({"euler": Command()}, folder / "track_params.pt")
+
+
+def track_not_finite(folder):
+    content = torch.load(folder / "track_params.pt")
+    content["trans"][33, 0] = float("nan")
+    torch.save(content, folder / "track_params.pt")
+
+
 BLUE, BLACK, WHITE = (0, 0, 255), (0, 0, 0), (255, 255, 255)
 AMISS = {
     "a picture missing": (no("ori_imgs/30.jpg"), r"ori_imgs/30\.jpg is missing"),
@@ -317,6 +333,26 @@ AMISS = {
     "a composed picture more": (
         copy("gt_imgs/99.jpg", "gt_imgs/100.jpg"),
         r"gt_imgs/100\.jpg .* it is extra",
+    ),
+    "a picture's ending in capitals": (
+        rename("ori_imgs/7.jpg", "ori_imgs/7.JPG"),
+        r"ori_imgs/7\.JPG has its ending in capitals[\s\S]* Rename it to 7\.jpg",
+    ),
+    "the landmarks' ending in capitals": (
+        rename("ori_imgs/7.lms", "ori_imgs/7.LMS"),
+        r"ori_imgs/7\.LMS has its ending in capitals[\s\S]* Rename it to 7\.lms",
+    ),
+    "the sound of another frame": (
+        lambda f: edit_json(f, lambda c: c["frames"][33].update(aud_id=34), parts=("train",)),
+        r"img_id 33 of the transforms files has aud_id 34",
+    ),
+    "a tracking that is not finite": (
+        track_not_finite,
+        r"track_params\.pt: euler or trans of entry 33 is not finite",
+    ),
+    "a tracking that would run code": (
+        file_that_runs_code,
+        r"track_params\.pt .* could run code, so it is not loaded\.\n.* poses=transforms$",
     ),
     "a padded number": (rename("ori_imgs/7.jpg", "ori_imgs/007.jpg"), r"007\.jpg is misnumbered"),
     "an id twice": (renumber(30, 31), r"img_id 31 occurs twice"),
@@ -388,7 +424,7 @@ AMISS = {
     ),
     "another tracking": (other_focal, r"track_params\.pt has a focal length of 260 px.*160 px"),
     "a pose of its own": (turned_pose, r"disagree about the pose of img_id 33"),
-    "67 points": (lms_of_67, r"12\.lms holds 67x2 numbers where 68 lines"),
+    "67 points": (lms_of_67, r"ori_imgs/12\.lms holds 67x2 numbers where 68 lines"),
     "too few features": (shorter("aud_ds.npy", 5), r"aud_ds\.npy has 95 entries for 100 frames"),
     "features that differ": (
         lambda f: np.save(f / "aud.npy", deepspeech(FRAMES, seed=3)),
@@ -543,6 +579,28 @@ def test_an_import_never_leaves_half_a_capture(copied, tmp_path):
         imported(folder, tmp_path)
     with pytest.raises(CaptureError, match="not a finished capture|there is no capture"):
         Capture.open(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_import_that_fails_leaves_the_one_before_it_whole(copied, tmp_path):
+    folder = copied("er-nerf")
+    before = imported(folder, tmp_path)
+    there = sorted(path.name for path in before.folder.iterdir())
+    (folder / "ori_imgs/70.jpg").write_bytes((folder / "ori_imgs/70.jpg").read_bytes()[:400])
+    with pytest.raises(CaptureError, match=r"ori_imgs/70\.jpg"):
+        imported(folder, tmp_path)
+    assert sorted(path.name for path in before.folder.iterdir()) == there
+    assert Capture.open(before.folder).content_id == before.content_id
+
+
+@pytest.mark.parametrize("name", ["._0.lms", "._0.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"])
+def test_what_a_system_leaves_in_a_folder_is_no_frame(copied, name):
+    folder = copied("er-nerf")
+    for place in ("ori_imgs", "parsing", "gt_imgs", "torso_imgs"):
+        (folder / place / name).write_bytes(b"x")
+    tree = scan(folder)
+    assert tree.count == FRAMES
+    assert len(tree.faces) == FRAMES
 
 
 def test_the_sound_is_held_to_the_lips_and_a_late_one_is_told(copied, tmp_path, monkeypatch):

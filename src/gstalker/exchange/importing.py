@@ -8,6 +8,7 @@ what was decided and why is logged and kept in ``capture.json`` under ``source.i
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,10 @@ _OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json", "inspe
 """What an import and ``inspect`` write; a folder with anything else is not ours to write into."""
 
 
+_UNFINISHED = ".import-"
+"""An import in the making, within its folder; it takes its place when it is whole."""
+
+
 class Import:
     """One folder on its way into one capture."""
 
@@ -64,7 +69,21 @@ class Import:
         self._refuse(out)
         self._read()
         self._check()
-        writer = CaptureWriter(out)
+        unfinished = out / f"{_UNFINISHED}{os.getpid()}"
+        fresh = not out.exists()
+        try:
+            self._fill(CaptureWriter(unfinished), out)
+            self._put(unfinished, out)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if fresh and out.is_dir() and not any(out.iterdir()):
+                out.rmdir()
+            raise
+        capture = Capture.open(out)
+        log.info("%s: %d frames, %d dropped", out, capture.frame_count, int(capture.dropped.sum()))
+        return capture
+
+    def _fill(self, writer: CaptureWriter, out: Path) -> None:
         painting = Painting(self.tree, self.config, self.points, self._good, self.notes)
         painting.write(writer)
         self._geometry(writer)
@@ -72,9 +91,22 @@ class Import:
         features = self.sound.write(writer, self._segments)
         for key, value in self.notes.items():
             log.info("%s: %s", key, value)
-        capture = writer.finish(self._meta(out, features))
-        log.info("%s: %d frames, %d dropped", out, capture.frame_count, int(capture.dropped.sum()))
-        return capture
+        mouth = np.load(writer.folder / "mouth.npy")
+        writer.finish(self._meta(self.config.name or out.absolute().name, mouth, features))
+
+    @staticmethod
+    def _put(unfinished: Path, out: Path) -> None:
+        """Put the finished import into the place of an earlier one; ``capture.json`` last."""
+        (out / "capture.json").unlink(missing_ok=True)
+        for entry in out.iterdir():
+            if entry.is_dir() and (entry.name == "features" or entry.name.startswith(_UNFINISHED)):
+                if entry != unfinished:
+                    shutil.rmtree(entry)
+            elif entry.name in _OWN:
+                entry.unlink()
+        for entry in sorted(unfinished.iterdir(), key=lambda e: e.name == "capture.json"):
+            entry.rename(out / entry.name)
+        unfinished.rmdir()
 
     # ------------------------------------------------------------------ reading and checking
 
@@ -84,6 +116,7 @@ class Import:
         self.frames, self.notes["img_id"] = tree.frames_of(
             self.tree, self.transforms, self.config.image_ids
         )
+        poses.sound_in_step(self.transforms)
         self._check_lens()
         points = [landmarks.read(self.folder / f"ori_imgs/{i}.lms") for i in self.frames]
         self.seen = np.array(points)
@@ -226,7 +259,6 @@ class Import:
         writer.array("eye", self._eye(writer.folder, lids[nearest]).astype(np.float32))
 
     def _eye(self, out: Path, lids: np.ndarray) -> np.ndarray:
-        (out / "au.csv").unlink(missing_ok=True)
         if self.units is not None:
             openface.write(out / "au.csv", self.units, self.units.rows)
             closing = self.units.column("AU45_r")
@@ -240,7 +272,7 @@ class Import:
 
     # ------------------------------------------------------------------ the end
 
-    def _meta(self, out: Path, features: dict[str, Any]) -> dict[str, Any]:
+    def _meta(self, name: str, mouth: np.ndarray, features: dict[str, Any]) -> dict[str, Any]:
         count, t = self.tree.count, self.transforms
         good = self._good
         misfit = np.zeros(count, bool)
@@ -258,14 +290,14 @@ class Import:
         )
         offset = sync.estimate(
             self.sound.samples,
-            np.load(out / "mouth.npy"),
+            mouth,
             self.points,
             _FACE,
             self._segments,
             good,
         )
         meta = {
-            "name": self.config.name or out.absolute().name,
+            "name": name,
             "frame_count": count,
             "width": self.tree.width,
             "height": self.tree.height,
@@ -327,4 +359,3 @@ class Import:
         )
         if others or not ours:
             raise CaptureError(f"{out} holds something else; name a new folder.")
-        shutil.rmtree(out / "features", ignore_errors=True)

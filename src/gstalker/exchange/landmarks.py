@@ -24,11 +24,13 @@ def read(path: Path) -> np.ndarray:
     try:
         points = np.array([line.split() for line in path.read_text().splitlines() if line], float)
     except (OSError, ValueError) as error:
-        raise CaptureError(f"{path.name} is no list of landmarks ({error}).") from error
+        raise CaptureError(
+            f"{path.parent.name}/{path.name} is no list of landmarks ({error})."
+        ) from error
     if points.shape != (POINTS, 2) or not np.isfinite(points).all():
         raise CaptureError(
-            f"{path.name} holds {'x'.join(map(str, points.shape))} numbers where 68 lines of "
-            '"x y" were expected.'
+            f"{path.parent.name}/{path.name} holds {'x'.join(map(str, points.shape))} numbers "
+            'where 68 lines of "x y", all finite, were expected.'
         )
     return points
 

@@ -88,6 +88,7 @@ def layout(name: str) -> Layout:
     """
     if name not in LAYOUTS:
         raise ConfigError(
-            f"there is no layout '{name}'{did_you_mean(name, LAYOUTS)}; known: {', '.join(LAYOUTS)}"
+            f"there is no layout '{name}'{did_you_mean(name, LAYOUTS)}\n"
+            f"  Known: {', '.join(LAYOUTS)}."
         )
     return LAYOUTS[name]

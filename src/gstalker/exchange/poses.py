@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ AGREE = 1e-4
 VAL_SECONDS = 12
 """InsTaG's ``split.py``: the last seconds, and one frame more, are for validation."""
 _FPS = 25
+_TRUST = "  Copy both from one run of the tracker, or say which to trust: poses=transforms"
 _IDENTITY, _EXPRESSIONS = 100, 79
 """Coefficients of the face model that the family's tracker fits; ours fits none: zeros."""
 
@@ -32,6 +34,8 @@ class Transforms:
 
     img_ids: np.ndarray
     """``int64 [m]``, as written, ascending."""
+    aud_ids: list[Any]
+    """As written, in the same order; the ``img_id`` where the file says none."""
     matrices: np.ndarray
     """``float64 [m, 4, 4]``: ``transform_matrix``."""
     is_val: np.ndarray
@@ -75,11 +79,12 @@ def read_transforms(folder: Path) -> Transforms:
             f"transforms_train.json and transforms_val.json are of two cameras: "
             f"{_lens_text(lenses['train'])} and {_lens_text(lenses['val'])}."
         )
-    ids, matrices, is_val = [], [], []
+    ids, aud_ids, matrices, is_val = [], [], [], []
     for part, content in parts.items():
         for frame in content["frames"]:
             index, matrix = _entry(frame, part)
             ids.append(index)
+            aud_ids.append(frame.get("aud_id", index))
             matrices.append(matrix)
             is_val.append(part == "val")
     order = np.argsort(ids, kind="stable")
@@ -92,8 +97,26 @@ def read_transforms(folder: Path) -> Transforms:
         )
     focal, cx, cy, size = lenses["train"]
     return Transforms(
-        sorted_ids, np.array(matrices)[order], np.array(is_val)[order], focal, cx, cy, size
+        sorted_ids,
+        [aud_ids[k] for k in order],
+        np.array(matrices)[order],
+        np.array(is_val)[order],
+        *(focal, cx, cy, size),
     )
+
+
+def sound_in_step(transforms: Transforms) -> None:
+    """Is the ``aud_id`` of every pose its ``img_id``, as all trackers of the family write it?
+
+    Raises:
+        CaptureError: it is not; names the first.
+    """
+    for index, sound in zip(transforms.img_ids.tolist(), transforms.aud_ids, strict=True):
+        if sound != index:
+            raise CaptureError(
+                f"img_id {index} of the transforms files has aud_id {sound!r}, the sound of "
+                "another frame: one is misnumbered.\n  Write the same number into both."
+            )
 
 
 def read_track(folder: Path) -> Track | None:
@@ -115,15 +138,26 @@ def _read_track(path: Path, cm_per_unit: float) -> Track:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         euler, trans, focal = (_double(content[key]) for key in ("euler", "trans", "focal"))
+    except pickle.UnpicklingError as error:  # torch's own words advise to load it all the same
+        raise CaptureError(
+            f"{path.name} is cut off or holds other things than tensors; such a file could run "
+            f"code, so it is not loaded.\n{_TRUST}"
+        ) from error
     except Exception as error:  # torch.load raises whatever the bytes provoke
         raise CaptureError(
             f"{path.name} cannot be read as tensors euler, trans and focal "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})."
+            f"\n{_TRUST}"
         ) from error
     if euler.ndim != 2 or euler.shape[1:] != (3,) or euler.shape != trans.shape or focal.size != 1:
         raise CaptureError(
             f"{path.name} holds euler {euler.shape}, trans {trans.shape} and focal {focal.shape} "
             "where (n, 3), (n, 3) and (1,) were expected."
+        )
+    whole = np.isfinite(np.hstack([euler, trans])).all(1)
+    if not whole.all():
+        raise CaptureError(
+            f"{path.name}: euler or trans of entry {int(np.argmin(whole))} is not finite.\n{_TRUST}"
         )
     vertices = content.get("vertices")
     if vertices is not None:
@@ -141,16 +175,15 @@ def track_viewmats(track: Track, transforms: Transforms) -> tuple[np.ndarray, st
         CaptureError: another number of frames, another focal length, or other poses; names the
             first frame.
     """
-    hint = "  Copy both from one run of the tracker, or say which to trust: poses=transforms"
     if len(track.euler) != len(transforms.img_ids):
         raise CaptureError(
             f"{track.file} has {len(track.euler)} poses, but transforms_train.json and "
-            f"transforms_val.json have {len(transforms.img_ids)}.\n{hint}"
+            f"transforms_val.json have {len(transforms.img_ids)}.\n{_TRUST}"
         )
     if abs(track.focal_px - transforms.focal_px) > AGREE * transforms.focal_px:
         raise CaptureError(
             f"{track.file} has a focal length of {track.focal_px:g} px, transforms_train.json "
-            f"one of {transforms.focal_px:g} px: they are of two trackings.\n{hint}"
+            f"one of {transforms.focal_px:g} px: they are of two trackings.\n{_TRUST}"
         )
     theirs = conventions.viewmats_from_transforms(transforms.matrices)
     away = []
@@ -163,7 +196,7 @@ def track_viewmats(track: Track, transforms: Transforms) -> tuple[np.ndarray, st
     raise CaptureError(
         f"{track.file} and the JSON files disagree about the pose of img_id "
         f"{transforms.img_ids[first]} (entry {first}): by {away[0][first]:.2g}, where less than "
-        f"{AGREE:g} is rounding.\n{hint}"
+        f"{AGREE:g} is rounding.\n{_TRUST}"
     )
 
 

@@ -28,8 +28,10 @@ SERIES = {
 """Folders with one file a frame, beside ``ori_imgs``; all but ``parsing`` may be absent."""
 _SOFT = re.compile(r"(\d+)_face\.png$")
 """SyncTalk's soft face masks, beside the maps."""
-_OTHERS = re.compile(_SOFT.pattern + r"|^\.|\.lms$|^Thumbs\.db$")
-"""Files that are not of their folder's series: soft masks, landmarks, and what systems leave."""
+_LEFT = re.compile(r"^\.|^(Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+"""What systems leave in any folder; ``._0.lms`` is a Mac's."""
+_OTHERS = re.compile(_SOFT.pattern + r"|\.lms$", re.IGNORECASE)
+"""Files that are not of their folder's series: soft masks and landmarks."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _numbers(folder: Path, suffix: str) -> np.ndarray:
     """Numbers of the files ``<number>.<suffix>``, ascending."""
     numbers = []
     for entry in folder.iterdir():
+        if _LEFT.search(entry.name):
+            continue
         stem, dot, ending = entry.name.rpartition(".")
         if ending.lower() != suffix:
             if suffix != "lms" and not (_OTHERS.search(entry.name) or entry.is_dir()):
@@ -185,6 +189,11 @@ def _numbers(folder: Path, suffix: str) -> np.ndarray:
             continue
         if not dot or not stem.isascii() or not stem.isdigit() or str(int(stem)) != stem:
             raise CaptureError(_padded(folder.name, entry.name, f".{suffix}"))
+        if ending != suffix:
+            raise CaptureError(
+                f"{folder.name}/{entry.name} has its ending in capitals, which no reader of the "
+                f"family opens.\n  Rename it to {stem}.{suffix}"
+            )
         numbers.append(int(stem))
     return np.array(sorted(numbers), np.int64)
 

@@ -146,7 +146,7 @@ def test_a_track_with_negated_angles_is_accepted_and_said(track):
     euler, trans = track
     matrices = conventions.transforms_from_viewmats(conventions.viewmats_from_track(euler, trans))
     said = poses.Transforms(
-        np.arange(20), matrices, np.arange(20) > 17, FOCAL, CENTRE, CENTRE, None
+        np.arange(20), [*range(20)], matrices, np.arange(20) > 17, FOCAL, CENTRE, CENTRE, None
     )
     for sign, remark in ((1, ""), (-1, "opposite sign")):
         found, told = poses.track_viewmats(
@@ -165,5 +165,5 @@ def test_nothing_that_can_run_is_read_from_a_track(tmp_path):
             return (print, ("it ran",))
 
     torch.save({"euler": Evil()}, tmp_path / "track_params.pt")
-    with pytest.raises(CaptureError, match=r"track_params\.pt cannot be read"):
+    with pytest.raises(CaptureError, match=r"track_params\.pt .* could run code"):
         poses.read_track(tmp_path)

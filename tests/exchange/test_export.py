@@ -378,3 +378,11 @@ def test_the_seam_of_the_exported_torso_is_told_and_kept(family):
     record = json.loads((family / "er-nerf/gstalker_export.json").read_text())
     assert 0 <= record["seam_levels"] < seam.VISIBLE_LEVELS
     assert any(f"seam {record['seam_levels']:.1f} of 255" in note for note in record["notes"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "loses"), [("er-nerf", True), ("gaussiantalker", True), ("talkinggaussian", False)]
+)
+def test_what_four_colours_lose_is_told(speaker, tmp_path, layout, loses):
+    notes = export_capture(speaker.folder, tmp_path / "folder", layout).notes
+    assert any("does not get them back" in note for note in notes) == loses

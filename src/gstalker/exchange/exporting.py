@@ -291,6 +291,11 @@ class Export:
             notes.append(
                 "parsing: the neck is not told from the clothes; all of the torso is cloth"
             )
+        if not six:
+            notes.append(
+                "parsing: of four colours, hair and the mouth's inside have the face's; an import "
+                "does not get them back, it takes the mouth from the landmarks"
+            )
         if six and "hair" not in tells:
             notes.append("parsing: hair is not told from the face")
         if self.layout.soft_face:

@@ -284,6 +284,55 @@ def test_two_sound_tracks_are_told_with_the_command_for_the_other(tmp_path: Path
     assert f"ffmpeg -i '{path}' -map 0:v:0 -map 0:a:1 " in told["do"]
 
 
+@pytest.mark.parametrize("second_is_main", [False, True])
+def test_of_two_streams_of_pictures_the_one_that_players_show_is_taken_and_told(
+    tmp_path: Path, second_is_main: bool
+) -> None:
+    path = tmp_path / "two films.mkv"
+    with av.open(str(path), "w") as container:
+        streams = []
+        for k, size in enumerate((64, 96)):
+            stream = container.add_stream("mpeg4", rate=25)
+            stream.width, stream.height, stream.pix_fmt = size, 48, "yuv420p"
+            main = second_is_main == (k == 1)
+            stream.disposition = av.stream.Disposition.default if main else 0
+            streams.append(stream)
+        for k in range(10):
+            for stream, value in zip(streams, (40, 200), strict=True):
+                picture = np.full((48, stream.width, 3), value, np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = k
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    found = source.probe(path, with_sound=False)
+    view = video.whole_view(found, 512)
+    assert found.width == (96 if second_is_main else 64)
+    for wanted in (range(10), [0, 7]):  # in a row, and picked out
+        brightness = np.median(list(video.pictures(found, view, wanted)))
+        assert abs(brightness - (200 if second_is_main else 40)) < 3
+    (told,) = source.cautions(path)
+    assert f"number {1 + second_is_main}, the one that players show" in told["what"]
+    assert f"-map 0:v:{int(not second_is_main)} -map 0:a:0 " in told["do"]
+
+
+def test_a_song_with_a_cover_has_no_pictures(movie: Movie, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(movie(25))) as film, av.open(str(path), "w") as song:
+        sound = film.streams.audio[0]
+        copied = song.add_stream_from_template(sound)
+        cover = song.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        song.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+        for packet in film.demux(sound):
+            if packet.dts is not None:
+                packet.stream = copied
+                song.mux(packet)
+    with pytest.raises(MediaError, match="has no pictures"):
+        source.probe(path)
+
+
 def test_interlaced_pictures_are_told(tmp_path: Path) -> None:
     path = tmp_path / "fields.mpg"
     with av.open(str(path), "w") as container:

@@ -41,7 +41,8 @@ class Source:
     times_s: np.ndarray
     """``float64 [n]``: when each frame is shown, in order, on the container's clock."""
     plain: bool
-    """Whether the stored pictures are the shown ones: neither turned, trimmed nor of high range."""
+    """Whether the stored pictures are the shown ones: neither turned, trimmed nor of high range,
+    nor one of several films: decord takes the first."""
     transfer: Transfer | None = None
     """How its numbers tell light, where its dynamic range is high; ``hdr`` brings it down."""
 
@@ -72,14 +73,14 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         MediaError: it is missing, empty, not a video, without sound, or ends early; says which.
     """
     with opened(path) as container:
-        if not container.streams.video:
+        if not films(container):
             raise MediaError(f"{path} has no pictures; a video of one speaking person is needed.")
         if with_sound and not container.streams.audio:
             raise MediaError(
                 f"{path} has no sound; a talking head cannot be learnt without it.\n  Join it: "
                 f"ffmpeg -i {shlex.quote(str(path))} -i SOUND.wav -c:v copy joined.mp4"
             )
-        stream = container.streams.video[0]
+        stream = main_film(container)
         times, trimmed = _times(path, container, stream)
         _refuse_truncated(path, container, stream, times, trimmed)
         first = _first_frame(path, container, stream)
@@ -89,13 +90,14 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         width, height = round(first.width * aspect), first.height
         if turned % 180:
             width, height = height, width
+        pictures = len(container.streams.video)
     return Source(
         path=path,
         width=width,
         height=height,
         fps=(len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else FPS,
         times_s=times,
-        plain=turned == 0 and trimmed == 0 and transfer is None,
+        plain=turned == 0 and trimmed == 0 and transfer is None and pictures == 1,
         transfer=transfer,
     )
 
@@ -121,6 +123,20 @@ def opened(path: Path) -> av.container.InputContainer:
             f"{path} cannot be read as a video ({reason(error)}).\n"
             "  It is not a video, or it was cut off while it was copied or recorded."
         ) from error
+
+
+def films(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The streams of moving pictures: a cover picture is none."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
+def main_film(container: av.container.InputContainer) -> av.VideoStream:
+    """Of several films in one file the one that players show."""
+    best = container.streams.best("video")
+    return next((film for film in films(container) if film is best), films(container)[0])
 
 
 def _times(
@@ -213,7 +229,18 @@ def cautions(path: Path) -> list[dict[str, str]]:
                     f"{told} -map 0:v:0 -map 0:a:1 -c copy second.mp4",
                 }
             )
-        if _first_frame(path, container, container.streams.video[0]).interlaced_frame:
+        several = films(container)
+        if len(several) > 1:
+            number = several.index(main_film(container))
+            found.append(
+                {
+                    "what": f"there are {len(several)} streams of pictures; number {number + 1}, "
+                    "the one that players show, is taken",
+                    "do": "If that is not the speaker, take another: ffmpeg -i "
+                    f"{told} -map 0:v:{int(number == 0)} -map 0:a:0 -c copy other.mp4",
+                }
+            )
+        if _first_frame(path, container, main_film(container)).interlaced_frame:
             found.append(
                 {
                     "what": "the pictures are interlaced: what moves is torn into lines",

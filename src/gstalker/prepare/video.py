@@ -17,7 +17,7 @@ import numpy as np
 
 from gstalker.errors import BackendMissing, MediaError
 from gstalker.prepare.hdr import to_standard
-from gstalker.prepare.source import FPS, MISSING_SHARE, Source, opened, reason
+from gstalker.prepare.source import FPS, MISSING_SHARE, Source, main_film, opened, reason
 
 if TYPE_CHECKING:
     import av
@@ -190,7 +190,7 @@ def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFra
 
     broken = 0
     with opened(source.path) as container:
-        stream = container.streams.video[0]
+        stream = main_film(container)
         stream.thread_type = "AUTO"
         try:
             indexed = source.plain and container.format.name in _INDEXED

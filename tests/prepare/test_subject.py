@@ -62,6 +62,21 @@ def test_of_two_of_one_size_the_steadier_is_chosen():
     assert choose(people, 0) == 1
 
 
+def test_a_large_and_still_poster_is_not_taken_for_the_speaker_beside_it():
+    """The last two points of these faces are their lips."""
+    rng = np.random.default_rng(0)
+    shots = []
+    for k in range(12):
+        poster = np.vstack([face(100, 50, 60), [[100, 60], [100, 60.5 + 0.1 * rng.normal()]]])
+        speaker = np.vstack([face(300, 50, 40), [[300, 55], [300, 56 + 2 * (k % 3)]]])
+        shots.append(np.array([poster, speaker], np.float32))
+    people = persons(shots, gap=(4, 5))
+    assert people[1].lips == pytest.approx(2 * np.sqrt(2 / 3) / 40, rel=1e-4)
+    assert choose(people, 0) == 1
+    assert choose(people, 1) == 0
+    assert choose(persons(shots), 0) == 0  # nobody asked about their lips: the larger
+
+
 def test_a_number_chooses_from_the_left():
     people = persons(looks([(100, 50, 30)] * 6, [(300, 50, 60)] * 6))
     assert choose(people, 1) == 0

@@ -21,7 +21,7 @@ class PrepareConfig:
     ``head`` where the face comes out larger, in pictures that must be scaled down."""
     face: Whole = 0
     """Whose face, counted from 1 at the left, where several are seen; 0: the largest and steadiest
-    one."""
+    one whose lips move."""
     reader: Literal["auto", "decord", "av"] = "auto"
     """Who reads the frames; ``auto``: decord, and PyAV for files that decord cannot read."""
     audio: str = "auto"

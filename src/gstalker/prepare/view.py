@@ -71,7 +71,7 @@ def choose_view(source: Source, config: PrepareConfig, model: Path) -> Choice:
     looks = look_closely(pictures, model)
     _refuse_turned(source, pictures, looks, model)
     scale = np.array([close.crop_width / close.width, close.crop_height / close.height])
-    people = persons([faces * scale for faces in looks])
+    people = persons([faces * scale for faces in looks], _FACE.gap)
     if not people:
         raise MediaError(
             f"{source.path} shows no face in any of {len(wanted)} frames looked at.\n"

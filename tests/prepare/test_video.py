@@ -94,10 +94,10 @@ def test_reading_on_from_the_middle_decodes_little_and_shows_the_same(
     whole = np.stack(list(video.pictures(found, view, range(200))))
     decoded, seen = video._decoded, []
 
-    def counted(*args: object) -> Iterator[tuple[float, av.VideoFrame]]:
-        for time_s, frame in decoded(*args):  # type: ignore[arg-type]
+    def counted(*args: object) -> Iterator[tuple[float, av.VideoFrame, bool]]:
+        for time_s, frame, torn in decoded(*args):  # type: ignore[arg-type]
             seen.append(time_s)
-            yield time_s, frame
+            yield time_s, frame, torn
 
     monkeypatch.setattr(video, "_decoded", counted)
     for begin in (160, 151, 149):
@@ -314,6 +314,32 @@ def test_of_two_streams_of_pictures_the_one_that_players_show_is_taken_and_told(
     (told,) = source.cautions(path)
     assert f"number {1 + second_is_main}, the one that players show" in told["what"]
     assert f"-map 0:v:{int(not second_is_main)} -map 0:a:0 " in told["do"]
+
+
+@pytest.mark.parametrize("first", [0, 12, 31])
+def test_pictures_after_a_damaged_one_are_torn_until_the_next_whole_one(
+    tmp_path: Path, first: int
+) -> None:
+    path, rng = tmp_path / "flipped.mp4", np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        options = {"g": "10", "bf": "0", "sc_threshold": "0", "preset": "ultrafast"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(40):
+            picture = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        at, size = packets[13].pos, packets[13].size  # the fourth of the second ten
+    content = bytearray(path.read_bytes())
+    content[at + 20 : at + size] = rng.bytes(size - 20)
+    path.write_bytes(content)
+    found = source.probe(path, with_sound=False)
+    torn: list[int] = []
+    view, wanted = video.whole_view(found, 64), range(first, 40)
+    assert len(list(video.pictures(found, view, wanted, torn=torn.append))) == 40 - first
+    assert torn == [k for k in range(13, 20) if k >= first]
 
 
 def test_a_song_with_a_cover_has_no_pictures(movie: Movie, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         Step(
             "frames",
             1,
-            ("frames.npy", "checksums.npy", f"{WORK}/thumbs.npy"),
+            ("frames.npy", "checksums.npy", f"{WORK}/thumbs.npy", f"{WORK}/torn.npy"),
             do.frames,
             ("view",),
             {"reader": c.reader},

@@ -116,13 +116,24 @@ class Stations:
         count = recipe.frame_count
         side = min(takes.THUMB_SIDE / min(view.width, view.height), 1.0)
         size = max(round(view.width * side), 1), max(round(view.height * side), 1)
+
+        def read(done: int) -> Iterator[np.ndarray]:
+            torn = np.lib.format.open_memmap(
+                self._work / "torn.npy", "r+" if done else "w+", bool, (count,)
+            )
+            return video.pictures(
+                recipe.source,
+                view,
+                range(done, count),
+                recipe.config.reader,
+                lambda number: torn.__setitem__(number, True),
+            )
+
         pictures = pieces.grown(
             self._out / "frames.npy",
-            pieces.key_of(recipe.sha256, dataclasses.asdict(view), recipe.config.reader),
+            pieces.key_of(recipe.sha256, dataclasses.asdict(view), recipe.config.reader, "torn"),
             (count, view.height, view.width, 3),
-            lambda done: video.pictures(
-                recipe.source, view, range(done, count), recipe.config.reader
-            ),
+            read,
         )
         sums = np.empty(count, np.uint32)
         with files.replacing(self._work / "thumbs.npy") as temporary:
@@ -152,6 +163,11 @@ class Stations:
         found = takes.find(thumbs, jumps)
         log.info("%d cuts; the landmarks were asked about %d steps", len(found.cuts), found.asked)
         damaged = [{"start": a, "stop": b, "reason": why} for a, b, why in found.damaged]
+        damaged += [
+            {"start": a, "stop": b, "reason": takes.TORN}
+            for start, stop in takes.runs(np.load(self._work / "torn.npy"))
+            for a, b in _holes(damaged, start, stop)
+        ]
         files.write_json(self._work / "takes.json", {"cuts": found.cuts, "damaged": damaged})
 
     def landmarks(self) -> None:

@@ -28,6 +28,8 @@ and a half times those before and after together. So a head may turn at any spee
 be left out, as where 30 a second were thinned to 25. In 27 copies of three speakers' takes, encoded
 and paced anew, none of 295 likely steps missed by more than 0.035; of 200 likely joins of pieces of
 these takes 93 missed by more than 0.04. Chosen on these; no others were held out."""
+TORN = "the file is damaged: broken blocks, up to the next whole picture"
+"""Why pictures are dropped that FFmpeg had to mend, and those predicted from them."""
 _GREY_SHARE = 0.25
 """More mid-grey than usual on this share of the picture: a decoder that lost its reference."""
 _HELD = 0.02

@@ -9,7 +9,7 @@ Sound is ``audio.reading``; both count seconds on the container's one clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -79,6 +79,7 @@ def pictures(
     view: View,
     wanted: Sequence[int],
     reader: Literal["auto", "decord", "av"] = "auto",
+    torn: Callable[[int], None] = lambda number: None,
 ) -> Iterator[np.ndarray]:
     """Stream the frames numbered ``wanted`` of the 25 fps video.
 
@@ -89,6 +90,8 @@ def pictures(
         reader: who reads; ``auto`` is PyAV for frames that follow each other. decord decodes ahead
             of a slower reader without bound (dmlc/decord, issue 157): in 250 frames of 1280 x 720
             that were taken every 30 ms its memory grew by 200 MB, PyAV's not at all.
+        torn: told of each wanted number, before its picture, whose picture FFmpeg had to mend or
+            that is predicted from such a one, up to the next key frame; decord does not tell.
 
     Yields:
         ``uint8 [height, width, 3]`` RGB.
@@ -105,7 +108,7 @@ def pictures(
             yield _viewed(picture, view, source)
             done += 1
     if done < len(wanted):
-        for picture in _by_av(source, wanted[done:]):
+        for picture in _by_av(source, wanted[done:], torn):
             yield _viewed(picture, view, source)
 
 
@@ -162,33 +165,39 @@ def _by_decord(
         yield picture
 
 
-def _by_av(source: Source, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+def _by_av(
+    source: Source, wanted: Sequence[int], torn: Callable[[int], None]
+) -> Iterator[np.ndarray]:
     """Nearest frames by time, decoding what lies between; broken packets are passed over."""
     at = source.start_s + np.asarray(wanted) / FPS
-    k, shown, last_s = 0, None, -np.inf
+    k, shown, last_s, broken = 0, None, -np.inf, False
     picture: np.ndarray | None = None  # of the frame shown; converting is slow, so late
-    for time_s, frame in _decoded(source, float(at[0]) - _EARLY_S):
+    for time_s, frame, breaks in _decoded(source, float(at[0]) - _EARLY_S):
         if time_s <= last_s:
             continue
         while shown is not None and k < len(at) and at[k] - last_s <= time_s - at[k] + _TIE_S:
             picture = _upright(shown, source) if picture is None else picture
+            if broken:
+                torn(wanted[k])
             yield picture
             k += 1
         if k == len(at):
             return
-        shown, picture, last_s = frame, None, time_s
+        shown, picture, last_s, broken = frame, None, time_s, breaks
     if shown is None:
         raise MediaError(f"{source.path} holds no frame that can be decoded.")
-    for _ in range(k, len(at)):
+    for number in wanted[k:]:
         picture = _upright(shown, source) if picture is None else picture
+        if broken:
+            torn(number)
         yield picture
 
 
-def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Frames and their times, at least all those from ``from_s`` on."""
+def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFrame, bool]]:
+    """Times, frames and whether they are torn, at least all those from ``from_s`` on."""
     import av
 
-    broken = 0
+    broken, torn = 0, False
     with opened(source.path) as container:
         stream = main_film(container)
         stream.thread_type = "AUTO"
@@ -201,10 +210,12 @@ def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFra
                     frames = packet.decode()
                 except av.FFmpegError:
                     broken += 1
+                    torn = True
                     continue
                 for frame in frames:
+                    torn = frame.is_corrupt or (torn and not frame.key_frame)
                     if frame.time is not None:
-                        yield frame.time, frame
+                        yield frame.time, frame, torn
         except (av.FFmpegError, OSError) as error:
             raise MediaError(f"{source.path} breaks off ({reason(error)}).") from error
     if broken > max(MISSING_SHARE * len(source.times_s), 1):

@@ -14,7 +14,7 @@ from gstalker import config as configuration
 from gstalker.data.capture import Capture
 from gstalker.data.writer import write_wav
 from gstalker.errors import BackendMissing, CaptureError, ConfigError
-from gstalker.exchange import ImportConfig, export_capture, import_folder
+from gstalker.exchange import ImportConfig, colours, export_capture, import_folder
 from gstalker.exchange.tree import scan
 from gstalker.experiment.train import train
 from gstalker.prepare import audio, sync
@@ -190,6 +190,14 @@ def other_content(name, source):
 def transparent(name):
     def change(folder):
         Image.fromarray(np.zeros((64, 64, 4), np.uint8)).save(folder / name)
+
+    return change
+
+
+def opaque(name):
+    def change(folder):
+        with Image.open(folder / name) as picture:
+            picture.convert("RGB").save(folder / name)
 
     return change
 
@@ -400,6 +408,10 @@ AMISS = {
         r"torso_imgs/60\.png does not show the torso of ori_imgs/60\.jpg: they differ by [\d.]+ "
         r"grey levels there",
     ),
+    "a torso without transparency": (
+        opaque("torso_imgs/60.png"),
+        r"torso_imgs/60\.png has no transparency, .*\n.*alpha channel",
+    ),
     "a second composed picture of another frame": (
         other_content("com_imgs/60.jpg", "com_imgs/10.jpg"),
         r"com_imgs/60\.jpg does not show the person .* nearest to ori_imgs/10\.jpg",
@@ -520,6 +532,38 @@ def test_rows_of_action_units_beyond_the_last_frame_are_told(copied, tmp_path, c
         file.write((folder / "au.csv").read_text().splitlines()[-1] + "\n")
     imported(folder, tmp_path, au_rows="position")
     assert "au.csv has 101 rows for 100 frames" in caplog.text
+
+
+def blinks_unknown(folder, frames):
+    """Write nan for AU45 in the rows of some frames."""
+    header, *rows = [r.split(", ") for r in (folder / "au.csv").read_text().splitlines()]
+    for k in frames:
+        rows[k][header.index("AU45_r")] = "nan"
+    (folder / "au.csv").write_text("\n".join(", ".join(row) for row in [header, *rows]) + "\n")
+
+
+def test_a_map_of_four_colours_among_those_of_six_is_named():
+    dialect, why = colours.detect(
+        [True] * 10 + [False], [True] * 11, [f"{i}.png" for i in range(11)]
+    )
+    assert dialect == "6-colour"
+    assert why == "black in 10 and grey in 11 of 11 maps; no black in 10.png"
+
+
+def test_frames_whose_blink_is_not_a_number_are_counted(copied, tmp_path):
+    folder = copied("er-nerf")
+    blinks_unknown(folder, [3, 4, 50])
+    capture = imported(folder, tmp_path)
+    assert "not known in 3 frames" in capture.meta["source"]["imported"]["eye"]
+    assert np.flatnonzero(~np.isfinite(capture.eye)).tolist() == [3, 4, 50]
+
+
+def test_action_units_that_tell_no_blink_at_all_are_refused(copied, tmp_path):
+    folder = copied("er-nerf")
+    blinks_unknown(folder, range(FRAMES))
+    with pytest.raises(CaptureError, match=r"au\.csv tells AU45 of no frame\.\n.*eye=landmarks"):
+        imported(folder, tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_lost_row_of_action_units_is_no_nan_to_who_reads_the_export(copied, tmp_path):

@@ -90,7 +90,10 @@ def detect(
     if black == 0 and grey == 0:
         return "4-colour", f"no black or grey pixel in {count} maps"
     if black == 0 or black >= _MOST * count:
-        return "6-colour", f"black in {black} and grey in {grey} of {count} maps"
+        why = f"black in {black} and grey in {grey} of {count} maps"
+        if 0 < black < count:
+            why += f"; no black in {files[list(hair).index(False)]}"
+        return "6-colour", why
     with_hair, without = files[list(hair).index(True)], files[list(hair).index(False)]
     raise CaptureError(
         f"parsing/ speaks two dialects: {with_hair} has black pixels (hair in TalkingGaussian's "

@@ -266,6 +266,14 @@ class Import:
                 usual = float(np.median(lids))
                 closing = np.where(self.units.column("success") == 0, np.nan, closing)
                 self.notes["eye"] = f"AU45 of au.csv; 0 is the lids' usual gap, {usual:.3f}"
+                told = np.isfinite(closing)
+                if not told.any():
+                    raise CaptureError(
+                        "au.csv tells AU45 of no frame.\n"
+                        "  Run OpenFace again, or take the lids of the landmarks: eye=landmarks"
+                    )
+                if not told.all():
+                    self.notes["eye"] += f"; not known in {int((~told).sum())} frames"
                 return openface.eye_opening(closing, usual)
         self.notes["eye"] = "gap between the lids, from the landmarks"
         return lids

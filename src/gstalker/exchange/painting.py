@@ -214,7 +214,7 @@ class Painting:
             checks.torsos_covered(
                 used,
                 lambda i: np.isin(classes[i], (colours.NECK, colours.CLOTH)),
-                lambda i: pictures.read(tree.folder / f"torso_imgs/{i}.png", "RGBA")[..., 3] == 255,
+                lambda i: pictures.read_cut_out(tree.folder / f"torso_imgs/{i}.png")[..., 3] == 255,
             )
 
 

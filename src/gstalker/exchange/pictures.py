@@ -25,6 +25,22 @@ def read(path: Path, mode: str = "RGB") -> np.ndarray:
         raise CaptureError(f"{_short(path)} cannot be read as a picture ({error}).") from error
 
 
+def read_cut_out(path: Path) -> np.ndarray:
+    """A picture with transparency, ``uint8 [H, W, 4]``.
+
+    Raises:
+        CaptureError: it is missing, damaged or has no transparency; names it.
+    """
+    picture = read(path, "RGBA")
+    with Image.open(path) as stored:
+        if not stored.has_transparency_data:
+            raise CaptureError(
+                f"{_short(path)} has no transparency, where all readers of the family take four "
+                "channels.\n  Cut it out again, as png with an alpha channel."
+            )
+    return picture
+
+
 def size(path: Path) -> tuple[int, int]:
     """Width and height, from the header alone.
 

@@ -168,6 +168,18 @@ def write_channels(path: Path, layout: str, tone: np.ndarray, shares: dict[str, 
     return path
 
 
+def test_two_channels_that_cancel_each_other_are_told_and_not_taken_for_silence(
+    tmp_path: Path,
+) -> None:
+    tone = 0.6 * np.sin(np.arange(16_000) / 10)
+    path = write_channels(tmp_path / "a b.wav", "stereo", tone, {"FL": 1, "FR": -0.95})
+    with pytest.raises(MediaError, match=r"cancel each other.*\n.*-i '.*/a b.wav' .*pan=mono"):
+        audio.read(path)
+    alone = write_channels(tmp_path / "alone.wav", "stereo", tone, {"FL": 1})
+    assert np.abs(audio.read(alone) - tone / 2).max() < 1e-6
+    assert not audio.read(write_channels(tmp_path / "no.wav", "stereo", tone, {})).any()
+
+
 @pytest.mark.parametrize("layout", ["stereo", "3.0", "4.0", "quad", "5.1", "5.1(side)", "7.1"])
 def test_speech_is_as_loud_from_surround_sound_as_from_stereo(tmp_path: Path, layout: str) -> None:
     tone = 0.6 * np.sin(np.arange(16_000) / 10)

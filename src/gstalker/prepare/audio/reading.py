@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ single one behind 0 dB, and low-frequency effects are left out, as in ITU-R BS.7
 centre counts twice the front, 3 dB more than there: speech alone in the middle is as loud as in
 both front channels of a stereo film, whose mean is taken."""
 
+_CANCELLED = 0.01
+"""Share of both channels' power below which their mean is what lossy coding left: 20 dB. Channels
+that have nothing in common keep a half of it, a channel alone as well."""
+
 
 def read(path: Path) -> np.ndarray:
     """All of a file's sound, from its first sample on.
@@ -36,7 +41,8 @@ def read(path: Path) -> np.ndarray:
         ``float32 [S]`` in [-1, 1] at 16 kHz, at least one sample.
 
     Raises:
-        MediaError: it is missing, empty, not a sound file, or holds no samples.
+        MediaError: it is missing, empty, not a sound file, holds no samples, or two channels of
+            which one is the other turned upside down.
     """
     return _read(path, None)
 
@@ -68,7 +74,8 @@ def _read(path: Path, start_s: float | None) -> np.ndarray:
         with av.open(str(path.absolute())) as container:  # 12:30.wav is a protocol to FFmpeg
             if not container.streams.audio:
                 raise MediaError(f"{path} has no sound.")
-            pieces = list(_pieces(container, start_s))
+            power = np.zeros(2)
+            pieces = list(_pieces(container, start_s, power))
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(f"{path} cannot be read as sound ({reason}).") from error
@@ -77,11 +84,24 @@ def _read(path: Path, start_s: float | None) -> np.ndarray:
         raise MediaError(f"{path} holds no sound: 0 samples.")
     if not np.isfinite(samples).all():
         raise MediaError(f"{path} holds samples that are not numbers.")
+    mixed, held = power
+    if mixed < _CANCELLED * held:
+        raise MediaError(
+            f"the two channels of {path} cancel each other: one is the other turned upside down.\n"
+            "  Keep one of them: "
+            + shlex.join(["ffmpeg", "-i", str(path), "-c:v", "copy", "-af", "pan=mono|c0=c0"])
+            + f" ONE{path.suffix}"
+        )
     return np.clip(samples, -1, 1).astype(np.float32)
 
 
-def _pieces(container: av.container.InputContainer, start_s: float | None) -> Iterator[np.ndarray]:
-    """Runs of samples; the first is cut, or preceded by silence, to begin at ``start_s``."""
+def _pieces(
+    container: av.container.InputContainer, start_s: float | None, power: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Runs of samples; the first is cut, or preceded by silence, to begin at ``start_s``.
+
+    Two channels' squares are added up in ``power [2]``: of their mean, and of each on average.
+    """
     import av
 
     # Channels are mixed here: FFmpeg's own float downmix adds two up at 0.7, and clips. Packed, for
@@ -101,11 +121,11 @@ def _pieces(container: av.container.InputContainer, start_s: float | None) -> It
                 yield np.zeros(behind, np.float32)
                 written += behind
         frame.pts = None
-        for run in _resampled(resampler, frame):
+        for run in _resampled(resampler, frame, power):
             written += len(run)
             ahead, run = max(ahead - len(run), 0), run[min(ahead, len(run)) :]
             yield run
-    for run in _resampled(resampler, None):
+    for run in _resampled(resampler, None, power):
         yield run[min(ahead, len(run)) :]
         ahead = max(ahead - len(run), 0)
 
@@ -126,10 +146,16 @@ def _decoded(
             yield frame.time, frame
 
 
-def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+def _resampled(
+    resampler: av.AudioResampler, frame: av.AudioFrame | None, power: np.ndarray
+) -> Iterator[np.ndarray]:
     for part in resampler.resample(frame):
         channels = [channel.name for channel in part.layout.channels]
-        yield _mono(part.to_ndarray().reshape(part.samples, -1), channels)
+        samples = part.to_ndarray().reshape(part.samples, -1)
+        mixed = _mono(samples, channels)
+        if len(channels) == 2:
+            power += np.square(mixed).sum(), np.square(samples).mean(1).sum()
+        yield mixed
 
 
 def _mono(samples: np.ndarray, channels: Sequence[str]) -> np.ndarray:

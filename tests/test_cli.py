@@ -217,6 +217,15 @@ def test_inspect_prints_the_verdict_and_writes_the_page(tiny_capture, gstalker, 
     assert (tmp_path / "inspect.html").stat().st_size > 100_000
 
 
+def test_the_next_command_is_typed_whole_in_another_folder(
+    tiny_capture, gstalker, tmp_path, monkeypatch, pytestconfig
+):
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = gstalker("inspect", tiny_capture.folder, "-o", tmp_path)
+    whole = pytestconfig.rootpath / CONFIG
+    assert out.splitlines()[-1] == f"Next: gstalker train {whole} capture={tiny_capture.folder}"
+
+
 # ---------------------------------------------------------------------- bad input
 
 

@@ -151,6 +151,12 @@ def from_file(schema: type[Schema], file: str | Path, overrides: Sequence[str] =
     return _to_object(_merged(OmegaConf.structured(schema), layers))
 
 
+def to_type(file: str = "configs/gstalker.yaml") -> Path:
+    """One of GSTalker's own configs as it is to be typed in this folder: whole in another's."""
+    whole = files.CHECKOUT / file
+    return whole if whole.is_file() and not Path(file).is_file() else Path(file)
+
+
 def top_value(file: str | Path, key: str) -> Any:
     """What stands at the top of a YAML file under ``key``; ``None`` if nothing does.
 

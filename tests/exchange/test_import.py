@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,8 +72,10 @@ def test_a_folder_gives_back_what_was_exported(family, speaker, layout, tmp_path
     assert said["absent"] == "nothing"
 
 
-def test_sound_features_keep_their_names_and_rows(family, tmp_path):
-    capture = imported(family / "er-nerf", tmp_path)
+def test_sound_features_keep_their_names_and_rows(family, tmp_path, monkeypatch):
+    monkeypatch.chdir(family)
+    capture = imported(Path("er-nerf"), tmp_path)
+    assert capture.meta["source"]["path"] == str(family / "er-nerf")  # for commands typed anywhere
     assert sorted(capture.meta["features"]) == ["deepspeech", "hubert", "mel"]
     assert capture.rows_per_frame("deepspeech") == capture.rows_per_frame("hubert") == 2
     rows = capture.features("deepspeech")

@@ -69,7 +69,8 @@ def test_a_wrong_openface_file_is_refused_before_any_work(may: Path, tmp_path: P
 
 def test_the_command_that_moves_the_sound_leaves_foreign_features_out(may: Path) -> None:
     told = Recipe(may, Path("out"), replace(SMALL, audio_features="ds.npy")).mend_command
-    assert told == f"gstalker prepare {may} out max_side=256 --fix-sync"
+    whole = Path("out").absolute()
+    assert told == f"gstalker prepare {may} {whole} max_side=256 --fix-sync"
 
 
 def test_a_video_becomes_a_capture(finished: Path) -> None:
@@ -124,15 +125,19 @@ def test_a_second_run_writes_nothing(finished: Path, may: Path) -> None:
     assert written(finished) == before
 
 
-def test_a_lost_file_is_made_again_and_nothing_else(finished: Path, may: Path) -> None:
+def test_a_lost_file_is_made_again_and_nothing_else(
+    finished: Path, may: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = written(finished)
     content = Capture.open(finished).content_id
     (finished / "masks.npy").unlink()
     with pytest.raises(CaptureError, match="masks"):
         Capture.open(finished)
-    capture = prepare(may, finished, SMALL)
+    monkeypatch.chdir(may.parent)
+    capture = prepare(Path(may.name), finished, SMALL)
     after = written(finished)
     assert {n for n in after if after[n] != before[n]} == {"masks.npy", "capture.json"}
+    assert capture.meta["source"]["path"] == str(may)  # so that its commands are true anywhere
     assert capture.content_id == content
 
 

@@ -326,6 +326,7 @@ class Import:
             },
             "source": {
                 "file": self.folder.absolute().name,
+                "path": str(self.folder.absolute()),
                 "fps": FPS,
                 "width": self.tree.width,
                 "height": self.tree.height,

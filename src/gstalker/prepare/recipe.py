@@ -168,10 +168,11 @@ class Recipe:
         return self._command(audio_features="") + " --fix-sync"
 
     def _command(self, **instead: Any) -> str:
-        """What to type to prepare it again, some choices made otherwise or, if empty, left out."""
+        """What to type, in any folder, to prepare it again; empty choices are left out."""
         words = {**self._choices(), **instead}
         chosen = [f"{name}={value}" for name, value in words.items() if value != ""]
-        return shlex.join(["gstalker", "prepare", str(self.path), str(self.out), *chosen])
+        whole = [str(path.absolute()) for path in (self.path, self.out)]
+        return shlex.join(["gstalker", "prepare", *whole, *chosen])
 
     def _choices(self) -> dict[str, Any]:
         """What was chosen otherwise than by default; the sound's place is told beside it."""
@@ -324,7 +325,7 @@ class Recipe:
             "people": self.note("people")["people"],
             "source": {
                 "file": self.path.name,
-                "path": str(self.path),
+                "path": str(self.path.absolute()),
                 "choices": self._choices(),
                 "sha256": self.sha256,
                 "fps": self.source.fps,

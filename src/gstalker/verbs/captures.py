@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
 
 from gstalker.verbs.words import Verbs, add_verb, takes_overrides, typed_path
 
@@ -74,8 +75,7 @@ def _import(args: argparse.Namespace) -> None:
 
     choices = config.from_overrides(exchange.ImportConfig, args.overrides)
     capture = exchange.import_folder(args.folder, args.out, choices)
-    chosen = shlex.quote(f"capture={capture.folder}")
-    print(f"{capture.folder}\nNext: gstalker train configs/gstalker.yaml {chosen}")
+    print(f"{capture.folder}\n{_train(capture.folder)}")
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -91,5 +91,11 @@ def _inspect(args: argparse.Namespace) -> None:
     found = inspect(args.capture, args.out)
     print(found.text)
     if all(finding.severity != "fatal" for finding in found.findings):
-        chosen = shlex.quote(f"capture={args.capture}")
-        print(f"Next: gstalker train configs/gstalker.yaml {chosen}")
+        print(_train(args.capture))
+
+
+def _train(capture: Path) -> str:
+    from gstalker import config
+
+    words = ["gstalker", "train", str(config.to_type()), f"capture={capture}"]
+    return f"Next: {shlex.join(words)}"

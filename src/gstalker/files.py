@@ -20,8 +20,8 @@ import numpy as np
 from gstalker.errors import GSTalkerError
 
 CHECKOUT = Path(__file__).parents[2]
-"""Where ``configs/`` and ``experiments/`` lie if the package is installed from its sources in place,
-as by ``make``."""
+"""Where ``configs/`` and ``experiments/`` lie if the package is installed from its sources, as by
+``make``."""
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ def test_the_synthetic_head_is_measured_as_it_was_made(facts, tiny_capture):
     assert facts.looks.areas.sum(1) == pytest.approx(np.ones(len(facts.looks.areas)))
     assert facts.looks.areas[:, 2].mean() > 0.05
     assert np.nanmedian(facts.looks.plate_levels) <= 2
+    assert np.nanmedian(facts.looks.noise_levels) < 1
     assert facts.sound.speech_share > 0.3
     assert facts.size_bytes > 200 * 64 * 64 * 4
 
@@ -79,12 +80,23 @@ def test_the_synthetic_head_is_measured_as_it_was_made(facts, tiny_capture):
 def test_another_framing_of_a_dark_wall_is_far_from_the_plate():
     wall = np.full((64, 64, 3), 20, np.uint8)
     shelves = wall.copy()
-    shelves[:, ::3] = 60  # a third of the pixels: their median stays
+    shelves[:, :24] = 60  # of three eighths of the pixels: their median stays
     nobody = np.full((64, 64), BACKGROUND, np.uint8)
     box = np.array([0, 0, 8, 8])
-    (_, _, same, _), _ = looks._measure(wall, nobody, SimpleNamespace(background=wall), box)
-    (_, _, other, _), _ = looks._measure(shelves, nobody, SimpleNamespace(background=wall), box)
+    (_, _, same, *_), _ = looks._measure(wall, nobody, SimpleNamespace(background=wall), box)
+    (_, _, other, *_), _ = looks._measure(shelves, nobody, SimpleNamespace(background=wall), box)
     assert (same, other) == (0, 40)
+
+
+def test_grain_is_no_other_framing_and_is_measured_apart_from_it():
+    rng = np.random.default_rng(0)
+    wall = np.full((128, 128, 3), 60, np.uint8)
+    grainy = (wall + rng.normal(0, 15, (128, 128, 1))).round().astype(np.uint8)
+    nobody = np.full((128, 128), BACKGROUND, np.uint8)
+    plate = SimpleNamespace(background=wall)
+    (_, _, levels, noise, _), _ = looks._measure(grainy, nobody, plate, np.array([0, 0, 8, 8]))
+    assert levels < 6  # 15 / 4, and 75 % of absolute values are below 1.15 deviations: 4.3
+    assert noise == pytest.approx(15 * np.sqrt(15 / 16), rel=0.1)  # less the mean of 16
 
 
 def test_every_picture_is_read_once(tiny_capture):

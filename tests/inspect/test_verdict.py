@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gstalker.blinks import Blinking
+from gstalker.inspect.advice import prepare_command
 from gstalker.inspect.facts import Facts, Misfit, Sound
 from gstalker.inspect.looks import Looks
-from gstalker.inspect.verdict import judge, prepare_command, verdict
+from gstalker.inspect.verdict import judge, verdict
 from gstalker.prepare.tracking import cover
 
 F = 25 * 120
@@ -39,6 +40,7 @@ def good() -> Facts:
         areas=np.tile([0.5, 0.2, 0.296, 0.004], (100, 1)),
         blur=np.full(100, 0.47),
         plate_levels=np.full(100, 2.0),
+        noise_levels=np.full(100, 0.5),
         cut_off=np.zeros(100, bool),
         unseen_share=0.5,
     )
@@ -111,6 +113,19 @@ CAUTIONS = {
         "20% of the frames were dropped, most of them for: no face found",
         "prepare BETTER.mp4 captures/NEW",
     ),
+    "a fifth damaged": (
+        lambda g: with_meta(
+            dataclasses.replace(g, usable=np.arange(F) % 5 > 0),
+            dropped=[{"start": 0, "stop": 600, "reason": "the file is damaged: broken blocks"}],
+        ),
+        "20% of the frames were dropped, most of them for: the file is damaged",
+        "copy the file anew",
+    ),
+    "twelve pictures a second": (
+        lambda g: with_meta(g, source={"file": "talk.mp4", "width": 512, "fps": 12.0}),
+        "12 pictures a second: 52% of the frames repeat another",
+        "25 pictures a second",
+    ),
     "a small face": (
         lambda g: with_meta(
             dataclasses.replace(g, eye_px=30.0, face_px=60.0), view={"crop_width": 1920}
@@ -182,6 +197,11 @@ CAUTIONS = {
         lambda g: with_looks(g, plate_levels=np.full(100, 30.0)),
         "by 30 levels",
         "fixed camera",
+    ),
+    "a film of a dim room": (
+        lambda g: with_looks(g, noise_levels=np.full(100, 5.1)),
+        "tremble by 5.1 levels. No head can learn that, so none scores more than about 34 dB",
+        "more light",
     ),
     "a head cut off": (
         lambda g: with_looks(g, cut_off=np.arange(100) < 50),

@@ -13,12 +13,14 @@ from gstalker.data.capture import BACKGROUND, HEAD, MOUTH, TORSO, Capture
 SAMPLES = 240
 """Pictures that are measured, spread evenly over the usable ones."""
 _EVERY = 4
-"""The background is compared on every fourth pixel in each direction."""
+"""The background is compared by the mean of four by four pixels, in which grain is a quarter."""
 _MARGIN_SHARE = 0.03
 """Pixels this near to the person, as a share of the longer side, may show some of them."""
 _EDGE_SHARE = 0.02
 """A head that covers this share of an edge of the picture is cut off there."""
 _REBLUR = 9
+_SIGMA = 1.4826
+"""Median of absolute values to standard deviation, of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Looks:
     """Difference between what is behind the person and the plate that a quarter of its pixels pass,
     in 8-bit levels, ``[n]``; NaN where nothing is seen behind. A median would miss another framing
     of the same dark shelves (9 levels, a quarter 29; light drifts by up to 12 of GRID's takes)."""
+    noise_levels: np.ndarray
+    """Deviation of single pixels from what is told by ``plate_levels``, in 8-bit levels, ``[n]``:
+    the film's grain; NaN where nothing is seen behind."""
     cut_off: np.ndarray
     """``bool [n]``: the head reaches out of the picture at its top or a side."""
     unseen_share: float
@@ -72,12 +77,13 @@ def look(
             row, free = _measure(picture, capture.mask(index), capture, mouth_boxes[index])
             seen |= free
             rows.append(row)
-    areas, blurs, levels, cut_off = zip(*rows, strict=True) if rows else ((), (), (), ())
+    areas, blurs, levels, noise, cut_off = zip(*rows, strict=True) if rows else [()] * 5
     return Looks(
         ids=ids,
         areas=np.array(areas, float).reshape(-1, 4),
         blur=np.array(blurs, float),
         plate_levels=np.array(levels, float),
+        noise_levels=np.array(noise, float),
         cut_off=np.array(cut_off, bool),
         unseen_share=float(1 - seen.mean()),
     )
@@ -85,21 +91,23 @@ def look(
 
 def _measure(
     picture: np.ndarray, mask: np.ndarray, capture: Capture, box: np.ndarray
-) -> tuple[tuple[list[float], float, float, bool], np.ndarray]:
+) -> tuple[tuple[list[float], float, float, float, bool], np.ndarray]:
     areas = [float((mask == label).mean()) for label in (BACKGROUND, TORSO, HEAD, MOUTH)]
     coarse = mask[::_EVERY, ::_EVERY]
     reach = max(round(_MARGIN_SHARE * max(mask.shape) / _EVERY), 1)
     free = ndimage.minimum_filter(coarse == BACKGROUND, size=2 * reach + 1, mode="nearest")
-    levels = float("nan")
+    levels = noise = float("nan")
     if free.any():
-        plate = capture.background[::_EVERY, ::_EVERY][free].astype(np.int16)
-        apart = np.abs(picture[::_EVERY, ::_EVERY][free] - plate).max(1)
-        levels = float(np.percentile(apart, 75))
+        apart = picture.astype(np.float32) - capture.background
+        local = ndimage.uniform_filter(apart, (_EVERY, _EVERY, 1), mode="nearest")
+        grain, local = (a[::_EVERY, ::_EVERY][free] for a in (apart - local, local))
+        levels = float(np.percentile(np.abs(local).max(1), 75))
+        noise = float(_SIGMA * np.median(np.abs(grain.mean(1))))
     head = mask >= HEAD
     edges = [head[0], head[:, 0], head[:, -1]]
     cut_off = any(edge.mean() > _EDGE_SHARE for edge in edges)
     left, top, right, bottom = box
-    return (areas, blur(picture[top:bottom, left:right]), levels, cut_off), free
+    return (areas, blur(picture[top:bottom, left:right]), levels, noise, cut_off), free
 
 
 def blur(picture: np.ndarray) -> float:

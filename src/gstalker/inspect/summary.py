@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from gstalker.data.capture import FPS
+from gstalker.inspect.advice import prepare_command
 from gstalker.inspect.facts import Facts
-from gstalker.inspect.verdict import Finding, prepare_command, verdict
+from gstalker.inspect.verdict import Finding, verdict
 
 Row = tuple[str, str]
 """What, and how much."""

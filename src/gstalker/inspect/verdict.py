@@ -7,7 +7,6 @@ apart; "clips" are four clips of other people, 5 to 10 s at 512 x 512.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from gstalker.data.capture import FPS
+from gstalker.inspect.advice import other_film, prepare_command
 from gstalker.inspect.facts import Facts
 from gstalker.prepare.tracking import cover
 
@@ -24,6 +24,8 @@ Verdict = Literal["fit to train", "fit with cautions", "not fit"]
 LEAST_SECONDS, FEW_SECONDS = 5.0, 30.0
 """The field trains on minutes, the fewest ever shown being some seconds (InsTaG: 5 s, after
 pre-training on others, which we have not); the last eleventh is kept for the test."""
+LEAST_FPS = 20.0
+"""Below, more than a fifth of the frames repeat another; a syllable takes about five."""
 DROPPED_SHARE = 0.1
 """The trial dropped 1.3 % of its frames, the clips none: a tenth is another kind of film."""
 LEAST_EYE_PX, SMALL_EYE_PX = 16.0, 40.0
@@ -55,6 +57,8 @@ BLINK_SECONDS = 20.0
 BLINK_CONTRAST = 10.0
 PLATE_LEVELS = 15.0
 """From here ``prepare`` calls takes foreign to each other; light drifts by up to 12 in GRID."""
+NOISE_LEVELS = 2.5
+"""The clips have 0.4 to 0.8. A picture without this grain differs from the film by 40 dB."""
 CUT_OFF_SHARE = 0.2
 MOUTH_SEEN = 1e-4
 """Of the picture, on average over time: below, no mouth interior was found in any frame."""
@@ -86,36 +90,6 @@ def verdict(findings: list[Finding]) -> Verdict:
     return "fit with cautions" if findings else "fit to train"
 
 
-def prepare_command(facts: Facts, *words: str) -> str:
-    """What to type to prepare the capture again, with other choices; those made before are kept.
-
-    One that was imported is imported again, with other sound features if asked for; all else was
-    chosen by somebody else's program, so the video itself is wanted.
-    """
-    source = facts.meta.get("source", {})
-    named = str(source.get("path") or source.get("file") or "VIDEO")
-    if "imported" not in source:
-        kept = _chosen(facts, *words)
-        return shlex.join(["gstalker", "prepare", named, str(facts.folder), *kept, *words])
-    if all(word.startswith("audio=") for word in words):
-        return shlex.join(["gstalker", "import", named, str(facts.folder), *words])
-    return shlex.join(["gstalker", "prepare", "VIDEO", "captures/NEW", *words])
-
-
-def other_film(facts: Facts) -> str:
-    """What to type once the film is another one; a capture's folder keeps to its own film."""
-    return shlex.join(["gstalker", "prepare", "BETTER.mp4", "captures/NEW", *_chosen(facts)])
-
-
-def _chosen(facts: Facts, *instead: str) -> list[str]:
-    """What was chosen for the capture, but for what new words choose."""
-    choices = facts.meta.get("source", {}).get("choices", {})
-    anew = {word.partition("=")[0] for word in instead}
-    words = [f"{name}={value}" for name, value in choices.items() if name not in anew]
-    moved = (facts.meta.get("sync") or {}).get("applied_frames")
-    return [*words, *(["--fix-sync"] if moved else [])]
-
-
 # ---------------------------------------------------------------------- one check each
 
 
@@ -139,6 +113,17 @@ def _length(facts: Facts) -> list[Finding]:
     return []
 
 
+def _rate(facts: Facts) -> list[Finding]:
+    fps = facts.meta.get("source", {}).get("fps") or FPS
+    if fps >= LEAST_FPS:
+        return []
+    text = (
+        f"The film has {fps:.3g} pictures a second: {1 - fps / FPS:.0%} of the frames repeat "
+        "another, and the head will move its lips in steps."
+    )
+    return [Finding("caution", text, f"use a film of {FPS} pictures a second or more")]
+
+
 def _drops(facts: Facts) -> list[Finding]:
     if facts.dropped_share < DROPPED_SHARE:
         return []
@@ -147,11 +132,14 @@ def _drops(facts: Facts) -> list[Finding]:
         what = gap["reason"].partition(":")[0]
         reasons[what] = reasons.get(what, 0) + gap["stop"] - gap["start"]
     worst = max(reasons, key=lambda reason: reasons[reason])
+    mend = "cut these stretches out of the video"
+    if "damaged" in worst:
+        mend = "copy the file anew from where it is whole, or cut these stretches out"
     return [
         Finding(
             "caution",
             f"{facts.dropped_share:.0%} of the frames were dropped, most of them for: {worst}.",
-            "cut these stretches out of the video, then: " + other_film(facts),
+            f"{mend}, then: {other_film(facts)}",
         )
     ]
 
@@ -341,6 +329,15 @@ def _background(facts: Facts) -> list[Finding]:
         )
         mend = "use a video, or the takes of one, from a fixed camera with one framing"
         found.append(Finding("caution", text, mend))
+    noise = facts.looks.noise_levels
+    grain = float(np.median(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else 0.0
+    if grain > NOISE_LEVELS and apart <= PLATE_LEVELS:  # what moves is as rough
+        ceiling = 20 * np.log10(255 / grain)
+        text = (
+            f"The film is grainy: its pixels tremble by {grain:.1f} levels. No head can learn "
+            f"that, so none scores more than about {ceiling:.0f} dB."
+        )
+        found.append(Finding("caution", text, "film with more light"))
     share = float(facts.looks.cut_off.mean()) if len(facts.looks.cut_off) else 0.0
     if share > CUT_OFF_SHARE:
         text = f"The head reaches out of the picture in {share:.0%} of the frames."
@@ -379,6 +376,7 @@ def _told(facts: Facts) -> list[Finding]:
 
 _CHECKS: tuple[Callable[[Facts], list[Finding]], ...] = (
     _length,
+    _rate,
     _drops,
     _takes,
     _size,

@@ -316,6 +316,32 @@ def test_of_two_streams_of_pictures_the_one_that_players_show_is_taken_and_told(
     assert f"-map 0:v:{int(not second_is_main)} -map 0:a:0 " in told["do"]
 
 
+def test_a_film_that_begins_before_its_clock_is_read_from_its_start_and_on_from_its_middle(
+    tmp_path: Path,
+) -> None:
+    """As ``ffmpeg -ss 1 -c copy -avoid_negative_ts disabled`` cuts it; FFmpeg refuses to seek."""
+    path = tmp_path / "cut.mkv"
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 200, 0
+        for k in range(60):
+            picture = np.full((64, 64, 3), 4 * k, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = k - 20
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container, pytest.raises(av.error.PermissionError):
+        container.seek(0)
+    found = source.probe(path, with_sound=False)
+    view = video.whole_view(found, 64)
+    begin = 60 - found.frame_count  # some versions leave out what lies before the clock
+    whole = list(video.pictures(found, view, range(found.frame_count)))
+    assert np.median(whole, axis=(1, 2, 3)) == pytest.approx(4 * np.arange(begin, 60), abs=2)
+    part = list(video.pictures(found, view, range(30, 40)))
+    np.testing.assert_array_equal(part, whole[30:40])
+
+
 @pytest.mark.parametrize("first", [0, 12, 31])
 def test_pictures_after_a_damaged_one_are_torn_until_the_next_whole_one(
     tmp_path: Path, first: int

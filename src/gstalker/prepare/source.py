@@ -83,7 +83,7 @@ def probe(path: Path, *, with_sound: bool = True) -> Source:
         stream = main_film(container)
         times, trimmed = _times(path, container, stream)
         _refuse_truncated(path, container, stream, times, trimmed)
-        first = _first_frame(path, container, stream)
+        first = _first_frame(path)
         turned = int(first.rotation) % 360
         transfer = TRANSFERS.get(int(stream.codec_context.color_trc))
         aspect = float(stream.sample_aspect_ratio or 1) or 1.0
@@ -191,14 +191,13 @@ def _refuse_truncated(
             )
 
 
-def _first_frame(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream
-) -> av.VideoFrame:
+def _first_frame(path: Path) -> av.VideoFrame:
+    """From a container of its own: some that begin before their clock cannot be gone back in."""
     import av
 
     try:
-        container.seek(0)
-        return next(container.decode(stream))
+        with opened(path) as container:
+            return next(container.decode(main_film(container)))
     except (av.FFmpegError, OSError, StopIteration) as error:
         raise MediaError(f"{path} holds no frame that can be decoded ({reason(error)}).") from error
 
@@ -240,7 +239,7 @@ def cautions(path: Path) -> list[dict[str, str]]:
                     f"{told} -map 0:v:{int(number == 0)} -map 0:a:0 -c copy other.mp4",
                 }
             )
-        if _first_frame(path, container, main_film(container)).interlaced_frame:
+        if _first_frame(path).interlaced_frame:
             found.append(
                 {
                     "what": "the pictures are interlaced: what moves is torn into lines",

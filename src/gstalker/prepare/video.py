@@ -198,13 +198,10 @@ def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFra
     import av
 
     broken, torn = 0, False
-    with opened(source.path) as container:
+    with _opened_at(source, from_s) as container:
         stream = main_film(container)
         stream.thread_type = "AUTO"
         try:
-            indexed = source.plain and container.format.name in _INDEXED
-            if indexed and stream.time_base and from_s > source.start_s:
-                container.seek(int(from_s / stream.time_base), stream=stream)
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -222,6 +219,22 @@ def _decoded(source: Source, from_s: float) -> Iterator[tuple[float, av.VideoFra
         raise MediaError(
             f"{source.path} is damaged: {broken} of {len(source.times_s)} frames cannot be decoded."
         )
+
+
+def _opened_at(source: Source, from_s: float) -> av.container.InputContainer:
+    """The file, read from a key frame before ``from_s``, or from its start without an index."""
+    import av
+
+    container = opened(source.path)
+    stream = main_film(container)
+    indexed = source.plain and container.format.name in _INDEXED
+    if indexed and stream.time_base and from_s > source.start_s:
+        try:
+            container.seek(int(from_s / stream.time_base), stream=stream)
+        except (av.FFmpegError, OSError):  # as where it begins before its clock does
+            container.close()
+            return opened(source.path)
+    return container
 
 
 def _upright(frame: av.VideoFrame, source: Source) -> np.ndarray:

@@ -85,6 +85,21 @@ def test_the_content_id_changes_with_one_pixel(folder, tmp_path):
     assert writer.finish(meta).content_id != before
 
 
+def test_the_content_id_does_not_tell_where_the_film_lies(folder):
+    capture = Capture.open(folder)
+    meta = {k: v for k, v in capture.meta.items() if k not in ("version", "fps", "content_id")}
+    ids = []
+    for source in (
+        {"file": "a.mp4", "path": "/films/a.mp4", "choices": {"eye": "/films/au.csv"}},
+        {"file": "a.mp4", "path": "/mnt/a.mp4", "choices": {"eye": "/mnt/au.csv"}},
+        {"file": "b.mp4", "path": "/mnt/a.mp4", "choices": {"eye": "/mnt/au.csv"}},
+    ):
+        writer = CaptureWriter(folder)
+        ids.append(writer.finish({**meta, "source": source}).content_id)
+        assert Capture.open(folder).meta["source"] == source
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_a_folder_without_capture_json_is_unfinished(folder):
     (folder / "capture.json").unlink()
     with pytest.raises(CaptureError, match="not a finished capture.*\n  Run: gstalker prepare"):

@@ -68,6 +68,12 @@ def test_an_openface_file_that_does_not_fit_is_a_sentence(tmp_path, strengths, h
         opening(path)
 
 
+def test_an_openface_file_that_never_found_a_face_is_refused(tmp_path):
+    path = write_openface(tmp_path / "au.csv", [0] * 5, success=[0] * 5)
+    with pytest.raises(MediaError, match="tells no frame's eyes.*\n.*eye=landmarks"):
+        opening(path)
+
+
 @pytest.mark.parametrize("choice", ["landmark", "au.txt", "no/such/au.csv"])
 def test_what_is_no_provider_is_a_sentence(choice):
     with pytest.raises(ConfigError, match="eye="):

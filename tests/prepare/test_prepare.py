@@ -73,6 +73,16 @@ def test_the_command_that_moves_the_sound_leaves_foreign_features_out(may: Path)
     assert told == f"gstalker prepare {may} {whole} max_side=256 --fix-sync"
 
 
+def test_files_that_were_chosen_are_told_whole(
+    may: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "au.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    told = Recipe(may, Path("out"), replace(SMALL, eye="au.csv")).mend_command
+    whole = Path.cwd()
+    assert told == f"gstalker prepare {may} {whole}/out max_side=256 eye={whole}/au.csv --fix-sync"
+
+
 def test_a_video_becomes_a_capture(finished: Path) -> None:
     capture = Capture.open(finished)
     assert (capture.frame_count, capture.height, capture.width) == (125, 256, 256)

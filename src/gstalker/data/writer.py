@@ -16,6 +16,10 @@ from gstalker import files
 from gstalker.data.capture import ARRAYS, FPS, RATE_HZ, VERSION, Capture
 from gstalker.errors import CaptureError
 
+_WHERE = ("path", "choices")
+"""Entries of ``source`` that say where a film and other files lay, and what was typed: the arrays
+tell what came of it."""
+
 
 class CaptureWriter:
     """Writes a capture folder piece by piece; :meth:`finish` makes it one.
@@ -73,10 +77,13 @@ class CaptureWriter:
         """Write ``capture.json`` and open the result.
 
         Args:
-            meta: everything in ``capture.json`` but ``version``, ``fps`` and ``content_id``.
+            meta: everything in ``capture.json`` but ``version``, ``fps`` and ``content_id``, which
+                says what the capture is, wherever its film lies.
         """
         whole = {"version": VERSION, "fps": FPS, **meta}
-        content = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
+        source = {key: told for key, told in meta.get("source", {}).items() if key not in _WHERE}
+        hashed = {**whole, "source": source} if source else whole
+        content = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode())
         names = [n for n in ARRAYS if n not in ("frames", "masks")]
         for name in [*names, *(f"features/{kind}" for kind in sorted(meta["features"]))]:
             content.update(files.sha256(self.folder / f"{name}.npy").encode())

@@ -91,7 +91,8 @@ def read_openface(path: Path, frame_count: int) -> np.ndarray:
         frame_count: how many rows there must be.
 
     Raises:
-        MediaError: it cannot be read, lacks the column, or has another number of rows.
+        MediaError: it cannot be read, lacks the column, has another number of rows, or knows no
+            frame's eyes.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -111,6 +112,11 @@ def read_openface(path: Path, frame_count: int) -> np.ndarray:
             "  Run OpenFace on the same video, converted with: ffmpeg -i VIDEO -r 25 VIDEO25.mp4"
         )
     strength = np.array([_strength(row, path, k) for k, row in enumerate(rows)])
+    if not np.isfinite(strength).any():
+        raise MediaError(
+            f"{path} tells no frame's eyes: success is 0 in every row.\n"
+            "  Run OpenFace again, or choose eye=landmarks"
+        )
     return 1 - np.clip(strength, 0, AU_SHUT) / AU_SHUT
 
 

@@ -175,13 +175,20 @@ class Recipe:
         return shlex.join(["gstalker", "prepare", *whole, *chosen])
 
     def _choices(self) -> dict[str, Any]:
-        """What was chosen otherwise than by default; the sound's place is told beside it."""
-        return {
+        """What was chosen otherwise than by default; the sound's place is told beside it.
+
+        Files by their whole path, so that a command that names them can be typed in any folder.
+        """
+        chosen = {
             field.name: getattr(self.config, field.name)
             for field in dataclasses.fields(PrepareConfig)
             if field.name not in ("fix_sync", "workers")
             and getattr(self.config, field.name) != field.default
         }
+        for name in ("eye", "audio_features"):
+            if name in chosen and Path(chosen[name]).is_file():
+                chosen[name] = str(Path(chosen[name]).absolute())
+        return chosen
 
     def eye_content(self, model: str) -> str:
         """What the eyes' opening depends on beside the landmarks."""

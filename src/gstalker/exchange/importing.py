@@ -49,8 +49,6 @@ _OWN = {"features", "parsing.npy", "audio.wav", "au.csv", "capture.json", "inspe
     )
 }
 """What an import and ``inspect`` write; a folder with anything else is not ours to write into."""
-
-
 _UNFINISHED = ".import-"
 """An import in the making, within its folder; it takes its place when it is whole."""
 

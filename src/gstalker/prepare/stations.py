@@ -118,9 +118,9 @@ class Stations:
         size = max(round(view.width * side), 1), max(round(view.height * side), 1)
 
         def read(done: int) -> Iterator[np.ndarray]:
-            torn = np.lib.format.open_memmap(
-                self._work / "torn.npy", "r+" if done else "w+", bool, (count,)
-            )
+            file = self._work / "torn.npy"
+            mode = "r+" if done and file.exists() else "w+"
+            torn = np.lib.format.open_memmap(file, mode, bool, (count,))
             return video.pictures(
                 recipe.source,
                 view,

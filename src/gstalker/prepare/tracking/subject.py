@@ -24,7 +24,7 @@ _RARE_SHARE = 0.1
 """A person in fewer of the looks, and in one only, is a passer-by or a mistake of the detector."""
 _LIPS_MOVE = 0.01
 """Deviation of the lips' gap over the looks, in face heights, from which on somebody may be the
-speaker. Seven speakers of 3 to 9 s have 0.016 to 0.034; a poster 0.0004, and 0.003 to 0.006 in
+speaker. Nine speaking faces of 3 to 9 s have 0.016 to 0.034; a poster 0.0004, and 0.003 to 0.006 in
 noise and strong compression."""
 _REMEMBERED = 25
 """Frames for which the last place counts."""

@@ -175,10 +175,7 @@ class Recipe:
         return shlex.join(["gstalker", "prepare", *whole, *chosen])
 
     def _choices(self) -> dict[str, Any]:
-        """What was chosen otherwise than by default; the sound's place is told beside it.
-
-        Files by their whole path, so that a command that names them can be typed in any folder.
-        """
+        """What was chosen otherwise than by default, but for the sound's place; files named whole."""
         chosen = {
             field.name: getattr(self.config, field.name)
             for field in dataclasses.fields(PrepareConfig)

@@ -175,7 +175,7 @@ class Recipe:
         return shlex.join(["gstalker", "prepare", *whole, *chosen])
 
     def _choices(self) -> dict[str, Any]:
-        """What was chosen otherwise than by default, but for the sound's place; files named whole."""
+        """What was chosen otherwise than by default, files named whole; not the sound's place."""
         chosen = {
             field.name: getattr(self.config, field.name)
             for field in dataclasses.fields(PrepareConfig)

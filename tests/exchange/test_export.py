@@ -21,6 +21,7 @@ from gstalker.exchange import (
     import_folder,
     portrait,
     seam,
+    torso,
 )
 from gstalker.exchange.blendshapes import _PAIRS, _SINGLE
 
@@ -163,10 +164,24 @@ def test_everything_that_talkinggaussian_opens_is_there(family, speaker):
 
 
 def test_the_neck_goes_on_under_the_head(family, speaker):
-    torso = np.asarray(Image.open(family / "er-nerf/torso_imgs/30.png"))[..., 3] == 255
-    new = torso & (speaker.mask(30) != 1)
+    shown = np.asarray(Image.open(family / "er-nerf/torso_imgs/30.png"))[..., 3] == 255
+    new = shown & (speaker.mask(30) != 1)
     assert new.any()
     assert np.isin(speaker.mask(30)[new], (2, 3)).all()  # only where the head hides it
+
+
+def test_a_neck_goes_on_without_stripes_and_without_the_hair_beside_it():
+    """Left a neck whose columns differ by a few levels, right hair of quite another colour."""
+    height, width, chin = 256, 120, 128
+    rng = np.random.default_rng(0)
+    line = np.where(np.arange(width) < 80, 180, 60) + rng.integers(-6, 7, width)
+    picture = np.broadcast_to(line[None, :, None], (height, width, 3)).astype(np.uint8)
+    head = np.zeros((height, width), bool)
+    head[:chin] = True
+    found = torso.cut_out(picture, ~head, head)[chin - 12, :, 0].astype(int)
+    assert np.abs(np.diff(found[10:70])).max() <= 1  # up to 12 in the film
+    assert found[10:77] == pytest.approx(180, abs=5)
+    assert found[83:110] == pytest.approx(60, abs=5)
 
 
 def test_sound_is_cut_at_ten_elevenths_for_gaussiantalker(family, speaker):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gstalker.prepare.tracking import gaps, pose, shape
+from gstalker.prepare.tracking import gaps, head, pose, shape
 from gstalker.prepare.tracking.pose import Lens
+from gstalker.prepare.tracking.refine import Refined
 
 from .test_tracking import LENS, degrees_between, egg, follow, seen, subject
 
@@ -117,3 +118,34 @@ def test_a_head_turned_to_profile_never_has_a_wild_pose(furthest_deg: float) -> 
     # What is held in dropped frames is a neighbour's: far from the truth, but a pose of this head.
     assert apart.max() < 35
     assert np.abs(found.poses[:, 2, 3] / 100 - 1).max() < 0.01
+
+
+@pytest.mark.parametrize("usually", [0.99, 0.7])
+def test_a_pose_that_the_pictures_do_not_bear_out_is_not_believed(usually: float) -> None:
+    """Landmarks of a profile are made up, and fit a pose that is 40 degrees off."""
+    points, rotations, translations = seen(egg())
+    away = pose.rotation_matrices(np.radians([[0, 40, 0]]))[0]
+    made_up = slice(60, 70)
+    turned = (rotations @ away)[made_up].transpose(0, 2, 1)
+    points[made_up, :468] = LENS.project(egg() @ turned + translations[made_up, None])
+
+    def compared(rotations, translations, ids, mesh, lens):
+        assert lens == LENS
+        likeness = np.full(len(rotations), np.nan)
+        likeness[ids] = usually
+        likeness[made_up] = 0.3
+        likeness[20] = 0.8
+        return Refined(rotations, translations, mesh, likeness, moved=False)
+
+    believed, checked = follow(points), follow(points, refine=compared)
+    apart = degrees_between(believed.poses[:, :3, :3], rotations)
+    assert apart[made_up].min() > 35
+    assert not believed.dropped
+    if usually < 0.9:  # the film is so grainy that nothing can be told
+        assert not checked.dropped
+        return
+    assert checked.dropped == [(60, 70, head.STRANGE)]
+    apart = degrees_between(checked.poses[:, :3, :3], rotations)
+    assert apart[made_up].max() < 10  # of the nearest frame with a pose of its own
+    assert np.delete(apart, np.r_[made_up]).max() < 0.5
+    np.testing.assert_array_equal(checked.mouth[made_up], checked.mouth[[59] * 5 + [70] * 5])

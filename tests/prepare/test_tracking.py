@@ -53,7 +53,10 @@ def seen(face: np.ndarray, noise_px: float = 0.0) -> tuple[np.ndarray, np.ndarra
 
 
 def follow(
-    points: np.ndarray, segments: list[tuple[int, int]] | None = None, sigma: float = 0.0
+    points: np.ndarray,
+    segments: list[tuple[int, int]] | None = None,
+    sigma: float = 0.0,
+    refine: head.Refine | None = None,
 ) -> head.Head:
     return head.track(
         points,
@@ -64,6 +67,7 @@ def follow(
         centre=(LENS.cx_px, LENS.cy_px),
         focal_px=LENS.focal_px,
         smooth_frames=sigma,
+        refine=refine,
     )
 
 

@@ -57,7 +57,7 @@ def plan(recipe: Recipe, do: Any, models: dict[str, Path]) -> list[Step]:
         ),
         Step(
             "track",
-            9,
+            10,
             (
                 *("poses.npy", "poses_raw.npy", "mesh.npy", "mouth.npy"),
                 *(["expressions.npy"] if recipe.face_model else []),

@@ -380,7 +380,8 @@ class Recipe:
             report["jitter_deg"],
             report["jitter_deg_raw"],
         )
-        bridged = sum(gap["stop"] - gap["start"] for gap in capture.meta["interpolated"])
+        gaps, kept = capture.meta["interpolated"], ~capture.dropped
+        bridged = sum(int(kept[gap["start"] : gap["stop"]].sum()) for gap in gaps)
         if bridged:
             log.info("%d frames without a face lie between found ones: interpolated", bridged)
         for caution in capture.meta["cautions"]:

@@ -214,7 +214,7 @@ class Stations:
             ),
             focal_px=recipe.config.focal_px,
             smooth_frames=recipe.config.smooth_frames,
-            refine=self._refine if recipe.config.refine == "pictures" else None,
+            refine=self._refine,
             model=None if file is None else morphable.read(file, face),
         )
         for name in ("poses", "poses_raw", "mesh", "mouth"):
@@ -238,7 +238,7 @@ class Stations:
         ids: np.ndarray,
         mesh: np.ndarray,
         lens: Lens,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> refine.Refined:
         weights = rigid_weights(canonical.vertices(self._models[FACES]))
         return refine.refine(
             self._out / "frames.npy",
@@ -250,6 +250,7 @@ class Stations:
             lens,
             self._workers(),
             self._pieces,
+            move=self._recipe.config.refine == "pictures",
         )
 
     def _covered(self, found: head.Head) -> list[tuple[int, int, str]]:

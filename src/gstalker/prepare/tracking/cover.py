@@ -12,7 +12,7 @@ import numpy as np
 
 from gstalker.face import LAYOUTS
 
-REASON = "the lower face does not look as usual: covered, or in another light"
+REASON = "the lower face does not look as usual: covered, turned aside, or in another light"
 _FACE = LAYOUTS["mediapipe478"]
 _CHIN = 152
 SIDE = 24

@@ -69,6 +69,9 @@ class Misfit:
     light: np.ndarray
     """``float64 [8]``: four gains, then four biases; see ``Surface.shading``. The first is positive
     where the face is there."""
+    likeness: float
+    """Share of the brightness's variance, beside the biases, that the looks explain; 0 where the
+    face is not there."""
 
 
 def surface(mesh: np.ndarray, weights: np.ndarray, count: int = _SAMPLES) -> Surface:
@@ -154,15 +157,18 @@ def misfit(
     shading = on.shading
     by_light = np.concatenate([np.nan_to_num(looks)[:, None] * shading, shading], axis=1)
     light, residual, weight = np.zeros(8), np.zeros(len(at)), np.zeros(len(at))
+    likeness = 0.0
     if used.sum() >= _FEWEST:
         light, residual[used], weight[used] = _lit(_sampled(grey, at)[used], by_light[used])
+        shown = residual[used] + by_light[used, :4] @ light[:4]
+        likeness = max(1 - float(residual[used].var() / max(shown.var(), 1e-12)), 0.0)
     if light[0] <= 0:
-        weight[:] = 0.0  # the face is not there
+        weight[:], likeness = 0.0, 0.0  # the face is not there
     slopes = np.stack([_sampled(across, at), _sampled(down, at)], axis=-1)[:, None]
     by_place = slopes @ projection_slopes(placed, lens.focal_px)
     by_turn = by_place @ -cross_matrices(turned)
     by_pose = np.concatenate([by_turn, by_place], axis=-1)[:, 0]
-    return Misfit(residual, weight, by_pose, by_light, light)
+    return Misfit(residual, weight, by_pose, by_light, light, likeness)
 
 
 def _lit(values: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ put right first, for poses can be no better than it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from gstalker.prepare import pieces
 from gstalker.prepare.tracking import relief
 from gstalker.prepare.tracking.looks import Surface, misfit, sloped, surface
 from gstalker.prepare.tracking.pose import Lens, rotation_matrices
+
+log = logging.getLogger(__name__)
 
 _ADJUSTED_FRAMES = 25
 """Frames that the depth is solved from, spread evenly. Few, for what is wrong with the model of the
@@ -33,6 +36,21 @@ _SHIFT_SPREAD, _DEPTH_SPREAD = 0.01, 0.03
 _PIECE = 200
 
 
+@dataclass(frozen=True)
+class Refined:
+    """Better poses and mesh, and how far the pictures bear them out."""
+
+    rotations: np.ndarray
+    """``float64 [F, 3, 3]``."""
+    translations: np.ndarray
+    """``float64 [F, 3]``."""
+    mesh: np.ndarray
+    likeness: np.ndarray
+    """``float64 [F]`` as :class:`~gstalker.prepare.tracking.looks.Misfit` has it; NaN for frames
+    without a pose of their own."""
+    moved: bool
+
+
 def refine(
     frames: Path,
     rotations: np.ndarray,
@@ -43,7 +61,9 @@ def refine(
     lens: Lens,
     workers: int,
     kept: Path,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    *,
+    move: bool = True,
+) -> Refined:
     """Refined poses of the frames ``ids``, those of others as they are; and the mesh they fit.
 
     Args:
@@ -56,7 +76,9 @@ def refine(
         lens: the camera.
         workers: processes.
         kept: folder in which frames done are kept, for a run that is killed.
+        move: otherwise poses and mesh stay as they are, and are only looked at.
     """
+    log.info("poses are %s the pictures", "refined on" if move else "compared with")
     rotations, translations = rotations.copy(), translations.copy()
     pictures = Rows(frames)
     on = surface(mesh, weights)
@@ -67,12 +89,16 @@ def refine(
     )
     on = on.moved(deeper.at(on.points))
     jobs = [
-        _Piece(frames, part, rotations[part], translations[part], on, looks, lens)
+        _Piece(frames, part, rotations[part], translations[part], on, looks, lens, move)
         for part in np.array_split(ids, max(len(ids) // _PIECE, 1))
     ]
-    for job, poses in zip(jobs, pieces.resumed(_align_piece, jobs, workers, kept), strict=True):
-        rotations[job.ids], translations[job.ids] = poses[..., :3], poses[..., 3]
-    return rotations, translations, mesh + deeper.at(mesh)
+    likeness = np.full(len(rotations), np.nan)
+    for job, found in zip(jobs, pieces.resumed(_align_piece, jobs, workers, kept), strict=True):
+        rotations[job.ids], translations[job.ids] = found[:, :, :3], found[:, :, 3]
+        likeness[job.ids] = found[:, 0, 4]
+    return Refined(
+        rotations, translations, mesh + deeper.at(mesh) if move else mesh, likeness, move
+    )
 
 
 def align(
@@ -82,14 +108,19 @@ def align(
     on: Surface,
     looks: np.ndarray,
     lens: Lens,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pose near the given one under which the samples look as usual."""
+    *,
+    move: bool = True,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The pose near the given one under which the samples look as usual, and how much they do.
+
+    With ``move`` false, how much they do under the given pose.
+    """
     shown = sloped(picture)
     spread = _spread(translation)
     moved = np.zeros(6)
     for _ in range(_ROUNDS):
         found = misfit(shown, rotation, translation, on, looks, lens)
-        if found.light[0] <= 0:
+        if found.light[0] <= 0 or not move:
             break
         jacobian = np.concatenate([found.by_pose, -found.by_light], axis=1)
         weighed = jacobian * found.weight[:, None]
@@ -103,7 +134,7 @@ def align(
         moved += step
         if np.abs(step[:3]).max() < _STILL:
             break
-    return rotation, translation
+    return rotation, translation, found.likeness
 
 
 @dataclass(frozen=True)
@@ -115,16 +146,17 @@ class _Piece:
     on: Surface
     looks: np.ndarray
     lens: Lens
+    move: bool
 
 
 def _align_piece(piece: _Piece) -> np.ndarray:
-    """Rotations beside translations, ``float64 [n, 3, 4]``."""
+    """Rotations beside translations beside likeness, ``float64 [n, 3, 5]``."""
     pictures = Rows(piece.frames)
-    poses = [
-        align(pictures[i], r, t, piece.on, piece.looks, piece.lens)
+    found = [
+        align(pictures[i], r, t, piece.on, piece.looks, piece.lens, move=piece.move)
         for i, r, t in zip(piece.ids, piece.rotations, piece.translations, strict=True)
     ]
-    return np.array([np.column_stack(pose) for pose in poses])
+    return np.array([np.column_stack([r, t, np.full(3, like)]) for r, t, like in found])
 
 
 def _spread(translation: np.ndarray) -> np.ndarray:

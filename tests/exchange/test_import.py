@@ -1,5 +1,6 @@
 """Folders in every dialect become captures; one file amiss is a sentence that names it."""
 
+import itertools
 import json
 import logging
 import os
@@ -527,6 +528,26 @@ def test_teeth_are_held_to_the_lips(copied, tmp_path):
         teeth(dy)
         with pytest.raises(CaptureError, match=r"half of the teeth of teeth_mask/40\.npy lie"):
             imported(folder, tmp_path)
+
+
+def test_teeth_of_two_frames_exchanged_are_named(copied, tmp_path):
+    """They lie beside each other's lips, too near for any of them alone to look wrong."""
+    folder = copied("talkinggaussian")
+    lips = [np.loadtxt(folder / f"ori_imgs/{i}.lms")[60:68] for i in range(100)]
+    mouths = [(points.mean(0) - 0.5).astype(int) for points in lips]
+    for i, (x, y) in enumerate(mouths):
+        mask = np.zeros((64, 64), bool)
+        mask[y, x - 2 : x + 3] = True
+        np.save(folder / f"teeth_mask/{i}.npy", mask)
+    imported(folder, tmp_path / "right")
+    shut = [i for i in range(100) if np.ptp(lips[i][[2, 6], 1]) < 0.1]
+    a, b = next(
+        (a, b) for a, b in itertools.combinations(shut, 2) if abs(mouths[a][1] - mouths[b][1]) == 1
+    )
+    swap(folder, f"teeth_mask/{a}.npy", f"teeth_mask/{b}.npy")
+    sentence = rf"teeth_mask/{a}\.npy lie between the lips of ori_imgs/{b}\.lms and not between"
+    with pytest.raises(CaptureError, match=sentence):
+        imported(folder, tmp_path)
 
 
 def test_rows_of_action_units_beyond_the_last_frame_are_told(copied, tmp_path, caplog):

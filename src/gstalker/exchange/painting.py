@@ -65,6 +65,7 @@ class Painting:
                 inside.append(bool((classes == colours.INSIDE).any()))
                 yield classes
 
+        self._compare_teeth()
         writer.rows("parsing", maps(), (count, *shape))
         dialect = self._decide(hair, inside)
         classes = np.load(writer.folder / "parsing.npy", mmap_mode="r", allow_pickle=False)
@@ -101,11 +102,23 @@ class Painting:
                 f"teeth_mask/{index}.npy is of shape {mask.shape}, the pictures are "
                 f"{self.tree.width}x{self.tree.height}."
             )
-        mask = mask.astype(bool)
-        if self._trusted[index]:
-            lips = self._drawn(self.points[index], outline=1)
-            checks.teeth_in_mouth(mask, lips, _ruler(self.points[index]), index)
-        return mask
+        return mask.astype(bool)
+
+    def _compare_teeth(self) -> None:
+        """Hold the teeth of every frame against the lips, its own and another one's."""
+
+        def outside(teeth: int, lips: int) -> np.ndarray:
+            points = self.points[lips]
+            inside = self._drawn(points, outline=1)
+            return checks.outside_lips(self._teeth(teeth), inside, _ruler(points))
+
+        own: dict[int, float] = {}
+        for i in self.tree.series.get("teeth_mask", np.zeros(0, int)).tolist():
+            if self._trusted[i]:
+                away = outside(i, i)
+                checks.teeth_in_mouth(away, _ruler(self.points[i]), i)
+                own[i] = float(away.mean())
+        checks.teeth_fit(own, lambda i, j: float(outside(i, j).mean()))
 
     def _decide(self, hair: list[bool], inside: list[bool]) -> colours.Dialect:
         if self._dialect != "auto":

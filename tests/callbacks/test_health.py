@@ -1,9 +1,14 @@
 """The line at the end of a stage names what is wrong with it."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
-from gstalker.callbacks.health import facts_of
+from gstalker.callbacks.curve import Curve
+from gstalker.callbacks.health import Health, facts_of
+from gstalker.callbacks.probe import SoundProbe
 from gstalker.gaussians.cloud import GaussianCloud
 
 
@@ -27,9 +32,29 @@ def test_a_stage_that_went_well_has_no_complaint():
     assert complaints == []
 
 
+HEARD = [*FELL, {"step": 300, "loss": 0.04, "val_sound_gain_db": 0.4}]
+
+
 def test_a_mouth_that_follows_the_sound_has_no_complaint():
-    heard = [*FELL, {"step": 300, "loss": 0.04, "val_sound_gain_db": 0.4}]
-    assert facts_of(heard, stage())[1] == []
+    assert facts_of(HEARD, stage())[1] == []
+
+
+def test_a_gain_from_the_sound_that_may_be_chance_is_called_so():
+    assert facts_of(HEARD, stage(), deaf=True)[1] == [
+        "what the sound gains the mouth may be chance"
+    ]
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_the_last_line_of_a_stage_knows_what_the_probe_heard(tmp_path, caplog, deaf):
+    caplog.set_level("INFO")
+    curve = Curve(tmp_path / "metrics.csv")
+    curve.rows = HEARD
+    probe = SoundProbe(None, np.arange(4))
+    probe.deaf = deaf
+    Health("deform", curve).on_train_end(SimpleNamespace(callbacks=[curve, probe]), stage())
+    verdict = "what the sound gains the mouth may be chance" if deaf else "healthy"
+    assert caplog.text.rstrip().endswith(f"min: {verdict}")
 
 
 @pytest.mark.parametrize(

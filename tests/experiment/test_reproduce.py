@@ -8,7 +8,7 @@ import torch
 
 from gstalker import cli
 from gstalker import config as configuration
-from gstalker.errors import RunError
+from gstalker.errors import CaptureError, RunError
 from gstalker.experiment.evaluate import evaluate, read_scores
 from gstalker.experiment.reproduce import reproduce
 from gstalker.experiment.runs import RunFolder
@@ -97,3 +97,13 @@ def test_another_capture_is_refused(run, tmp_path):
     other = make_synthetic_capture(tmp_path / "other", seconds=4.0, size=64, seed=5)
     with pytest.raises(RunError, match="not the one that .* was trained on"):
         reproduce(run, where=[f"capture={other.folder}"])
+
+
+def test_a_capture_that_is_not_where_it_was_may_be_pointed_to(run, tmp_path):
+    gone = [f"capture={tmp_path / 'gone'}"]
+    with pytest.raises(CaptureError, match=r"prepare VIDEO .*gone\n  or, .* add: capture=FOLDER"):
+        evaluate(run, where=gone)
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(CaptureError, match="not a finished capture") as told:
+        evaluate(run, where=gone)
+    assert "elsewhere" not in str(told.value)

@@ -9,6 +9,7 @@ import lightning as L
 import torch
 
 from gstalker.callbacks.curve import Curve
+from gstalker.callbacks.probe import SoundProbe
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +43,23 @@ class Health(L.Callback):
     def on_train_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Say it."""
         minutes = (time.monotonic() - self._began) / 60
-        facts, complaints = facts_of(self.curve.rows, stage)
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        deaf = any(each.deaf for each in callbacks if isinstance(each, SoundProbe))
+        facts, complaints = facts_of(self.curve.rows, stage, deaf)
         verdict = "; ".join(complaints) or "healthy"
         line = f"stage {self.name}: {', '.join(facts)} in {minutes:.1f} min: {verdict}"
         (log.warning if complaints else log.info)("%s", line)
 
 
-def facts_of(rows: list[dict[str, float]], stage: torch.nn.Module) -> tuple[list[str], list[str]]:
+def facts_of(
+    rows: list[dict[str, float]], stage: torch.nn.Module, deaf: bool = False
+) -> tuple[list[str], list[str]]:
     """What a stage's curve and its cloud say, and what is wrong with them.
 
     Args:
         rows: of ``metrics.csv``.
         stage: with a ``cloud``, or another method's without one.
+        deaf: whether the probe heard no answer to the sound, beyond chance.
     """
     facts, complaints = [], []
     losses = [row["loss"] for row in rows if "loss" in row]
@@ -67,6 +73,8 @@ def facts_of(rows: list[dict[str, float]], stage: torch.nn.Module) -> tuple[list
             facts.append(f"{values[-1]:.2f} {unit}")
             if name == "val_sound_gain_db" and values[-1] <= DEAF:
                 complaints.append("the mouth ignores the sound; another seed may hear")
+            elif name == "val_sound_gain_db" and deaf:
+                complaints.append("what the sound gains the mouth may be chance")
     cloud = getattr(stage, "cloud", None)
     if cloud is not None:
         facts.append(f"{len(cloud):,} Gaussians")

@@ -47,7 +47,8 @@ class SoundProbe(L.Callback):
         self.ids = np.unique(ids[spread])
         self.gains: list[tuple[int, float]] = []
         """Step and gain of each validation so far."""
-        self._deaf = False
+        self.deaf = False
+        """Whether it ignored the sound when last asked, as far as can be told from chance."""
 
     def on_validation_epoch_end(self, trainer: L.Trainer, stage: L.LightningModule) -> None:
         """Draw the frames twice."""
@@ -65,8 +66,8 @@ class SoundProbe(L.Callback):
         self.gains.append((trainer.global_step, gain))
         stage.log("val_sound_gain_db", gain, batch_size=1)
         share = trainer.global_step / max(trainer.max_steps, 1)
-        was_deaf, self._deaf = self._deaf, share >= SILENT_AFTER and not hears(errors)
-        if self._deaf and not was_deaf:
+        was_deaf, self.deaf = self.deaf, share >= SILENT_AFTER and not hears(errors)
+        if self.deaf and not was_deaf:
             log.warning(
                 "after %d steps the mouth is drawn no better, beyond chance, with its own sound "
                 "than with another sentence's (%+.2f dB on %d frames%s): "
@@ -76,7 +77,7 @@ class SoundProbe(L.Callback):
                 ", which tell little" if len(self.ids) < FRAMES / 2 else "",
                 self.dataset.capture.folder,
             )
-        elif was_deaf and not self._deaf:
+        elif was_deaf and not self.deaf:
             log.info("after %d steps the mouth follows its own sound.", trainer.global_step)
 
     def _error(self, stage: L.LightningModule, index: int, sound_of: int) -> float:
@@ -91,12 +92,12 @@ class SoundProbe(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The gains so far, and whether it was warned of."""
-        return {"gains": self.gains, "deaf": self._deaf}
+        return {"gains": self.gains, "deaf": self.deaf}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self.gains = [(int(step), float(gain)) for step, gain in state_dict["gains"]]
-        self._deaf = bool(state_dict.get("deaf", False))  # checkpoints from before lack it
+        self.deaf = bool(state_dict.get("deaf", False))  # checkpoints from before lack it
 
 
 def _listens(stage: L.LightningModule) -> bool:

@@ -17,7 +17,7 @@ from gstalker import config as configuration
 from gstalker import files
 from gstalker.config import RunConfig
 from gstalker.data.capture import Capture
-from gstalker.errors import GSTalkerError, RunError
+from gstalker.errors import CaptureError, GSTalkerError, RunError
 
 State = Literal["running", "done", "interrupted", "failed", "diverged"]
 
@@ -210,5 +210,14 @@ def _is_told_so(key: str, value: Any) -> bool:
 
 
 def open_capture(config: RunConfig) -> Capture:
-    """The capture that a config names, as much of it as may be learned from."""
-    return Capture.open(config.capture, train_minutes=config.train_minutes)
+    """The capture that a config names, as much of it as may be learned from.
+
+    Raises:
+        CaptureError: it is not there, or damaged.
+    """
+    try:
+        return Capture.open(config.capture, train_minutes=config.train_minutes)
+    except CaptureError as error:
+        if Path(config.capture).exists():
+            raise
+        raise CaptureError(f"{error}\n  or, if it lies elsewhere, add: capture=FOLDER") from error

@@ -63,11 +63,12 @@ def test_a_frame_is_what_the_trained_stage_draws_of_its_window(head, run, tiny_c
     first, stop = tiny_capture.segments[1]
     looks = {"poses": tiny_capture.poses[first:stop], "eyes": dataset.eye[first:stop]}
     got = painted(head.frames(tiny_capture.audio()[first * 640 : stop * 640], **looks))
-    for k in (0, 20, stop - first - 1):
+    for k in (*range(0, stop - first, 10), stop - first - 1):
         wanted = to_uint8(performer(dataset.frame(first + k))[0])
-        # The take alone is scaled by its own loudest moment, the capture by that of both takes,
-        # which the synthetic voice keeps alike; a byte may round to its neighbour.
-        assert np.abs(got[k].astype(int) - wanted).max() <= 1
+        # The take alone is scaled by its own loudest moment, and the capture's features are rounded
+        # to half precision: a byte may round to its neighbour and a Gaussian's edge move over a
+        # pixel. Sound that is one frame late differs by 0.06 on average.
+        assert np.abs(got[k].astype(int) - wanted).mean() < 0.003
 
 
 def test_the_pictures_do_not_depend_on_the_threads(head, speech):

@@ -64,6 +64,29 @@ def test_held_pictures_of_a_slow_camera_are_not_cuts() -> None:
     assert takes.find(frames, never).cuts == []
 
 
+def stalled(count: int, polish: float = 0.0) -> np.ndarray:
+    """A film of 160 frames whose frame 60 is shown for ``count`` frames more; a share trembles."""
+    frames = film(walk(160, (0, 0)))
+    rng = np.random.default_rng(1)
+    frames[61 : 61 + count] = frames[60]
+    frames[61 : 61 + count] += (rng.random((count, SIDE, SIDE, 1)) < polish).astype(np.uint8)
+    return frames
+
+
+@pytest.mark.parametrize("polish", [0.0, 0.05])
+def test_a_picture_that_stands_still_for_seconds_is_left_out(polish: float) -> None:
+    assert takes.find(stalled(40, polish), never).damaged == [(61, 101, takes.STILL)]
+
+
+def test_a_picture_that_is_held_for_less_than_a_second_stays() -> None:
+    assert takes.find(stalled(24), never).damaged == []
+
+
+def test_of_a_photograph_nothing_is_left_out() -> None:
+    found = takes.find(np.repeat(film(walk(1, (0, 0))), 80, axis=0), never)
+    assert (found.cuts, found.damaged) == ([], [])
+
+
 def answer(steps: list[tuple[float, float]]) -> bool:
     """Of a face that takes three steps, in shares of the outer-eye distance."""
     face = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])

@@ -37,6 +37,13 @@ _HELD = 0.02
 _HELD_SHARE = 0.12
 """... or up to this share of the usual change around it, for what was compressed after pictures had
 been repeated to fill up a higher rate."""
+STILL = "the picture stands still while the film goes on"
+"""Why pictures are dropped in which a stalled camera or call shows no lips move to the sound."""
+_STILL_LEAST = 25
+"""Frames, a second; nobody is that still. Where encoders leave out a quiet face's noise, at a
+quarter of the usual bits, 3 frames in a row are."""
+_STILL_SHARE = 0.1
+"""Of the usual change of pictures that move: encoders go on polishing a picture that stands."""
 _FLASH_LONGEST = 5
 """Frames; a longer excursion is a take of its own."""
 
@@ -74,6 +81,8 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     kept = np.flatnonzero(~grey)
     flashes = _flashes(thumbs, kept)
     kept = np.setdiff1d(kept, flashes)
+    still = _stalled(thumbs, kept)
+    kept = np.setdiff1d(kept, still)
     # Held pictures (a slow camera, a stalled recorder) make the next step look like a jump.
     kept = kept[~held(sizes(thumbs, kept))]
     steps = measure(thumbs, kept)
@@ -88,11 +97,11 @@ def find(thumbs: np.ndarray, jumps: Callable[[list[tuple[int, ...]]], list[bool]
     # Damaged pictures between two takes go to the later one: they were the start of its file.
     cuts = [int(kept[int(k) - 1]) + 1 for k in places]
     damaged = [(a, b, "damaged picture: grey where nothing was decoded") for a, b in runs(grey)]
-    flashed = np.zeros(len(thumbs), bool)
-    flashed[flashes] = True
-    damaged += [
-        (a, b, "damaged picture: flashes up between two that agree") for a, b in runs(flashed)
-    ]
+    flash = "damaged picture: flashes up between two that agree"
+    for frames, why in ((flashes, flash), (still, STILL)):
+        flags = np.zeros(len(thumbs), bool)
+        flags[frames] = True
+        damaged += [(a, b, why) for a, b in runs(flags)]
     return Takes(cuts, sorted(damaged), len(asked))
 
 
@@ -184,6 +193,18 @@ def _flashes(thumbs: np.ndarray, kept: np.ndarray) -> list[int]:
                 found.extend(int(i) for i in kept[leave:back])
                 break
     return found
+
+
+def _stalled(thumbs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Frames that go on showing the picture before them for a second or more."""
+    mean = sizes(thumbs, kept)
+    moving = mean[mean > _HELD]
+    if len(moving) < _STILL_LEAST:  # a photograph: its lips are told not to move
+        return kept[:0]
+    stands = mean <= max(_HELD, _STILL_SHARE * float(np.median(moving)))
+    stands[:1] = False
+    long = [kept[a:b] for a, b in runs(stands) if b - a >= _STILL_LEAST]
+    return np.concatenate([kept[:0], *long])
 
 
 def _length(steps: np.ndarray) -> float:

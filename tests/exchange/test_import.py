@@ -672,6 +672,7 @@ def test_what_a_system_leaves_in_a_folder_is_no_frame(copied, name):
 
 
 def test_the_sound_is_held_to_the_lips_and_a_late_one_is_told(copied, tmp_path, monkeypatch):
+    monkeypatch.setattr(sync, "_FEWEST_FRAMES", FRAMES)
     capture = imported(copied("er-nerf"), tmp_path)
     assert len(capture.meta["sync"]["curve"]) == 2 * sync.MAX_LAG + 1
     assert capture.meta["sync"]["applied_frames"] == 0

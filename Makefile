@@ -1,5 +1,6 @@
 # make demo     everything on a synthetic head: installs, builds, trains, drives, scores
 # make test     the test suite
+# make slow     the tests that take more than some seconds each
 # make lint     ruff and mypy
 # make kernels  only compile the kernels again
 #
@@ -15,14 +16,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACKAGING := setup.cfg pyproject.toml constraints.txt
 KERNELS := $(wildcard src/gstalker/native/src/*) src/gstalker/native/build.py
 
-.PHONY: demo test lint kernels clean
+.PHONY: demo test slow lint kernels clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.kernels
 	$(BIN)/gstalker demo --out demo
 
+# A worker for each core, four at most: most tests wait for Python, which has one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
 test: $(VENV)/.dev $(VENV)/.kernels
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+slow: $(VENV)/.dev $(VENV)/.kernels
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

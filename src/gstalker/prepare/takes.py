@@ -40,8 +40,8 @@ been repeated to fill up a higher rate."""
 STILL = "the picture stands still while the film goes on"
 """Why pictures are dropped in which a stalled camera or call shows no lips move to the sound."""
 _STILL_LEAST = 25
-"""Frames, a second; nobody is that still. Where encoders leave out a quiet face's noise, at a
-quarter of the usual bits, 3 frames in a row are."""
+"""Frames, a second; nobody is that still. Compressed so hard that a quiet face loses its grain
+(H.264, crf 42), three frames in a row are."""
 _STILL_SHARE = 0.1
 """Of the usual change of pictures that move: encoders go on polishing a picture that stands."""
 _FLASH_LONGEST = 5

@@ -18,7 +18,7 @@ TINY_SECONDS, TINY_SIZE, TINY_TAKES = 8.0, 64, 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Two threads, what the smallest machine that we promise has; workers side by side share them."""
+    """Two threads, what the smallest machine that we promise has; workers share them."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     torch.set_num_threads(max(min(2, os.cpu_count() or 1) // workers, 1))
     process.ignore_profiling()
